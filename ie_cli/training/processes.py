@@ -6,6 +6,7 @@ messages are in main memory and few. Every method below but the properties is to
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -71,6 +72,7 @@ class Processes:
         state = PartialState(cpu=choose_device(recipe.training.device).type == "cpu")
         if not _control:
             _control.append(distributed.new_group(backend="gloo", timeout=_LONGEST))
+            atexit.register(_disconnect)
         return cls(state.process_index, state.num_processes, _control[0])
 
     @property
@@ -199,8 +201,22 @@ def wait_for_end_of_first() -> None:
     not call this function.
     """
     if distributed.is_available() and distributed.is_initialized() and _control:
+        options = distributed.BroadcastOptions()
+        options.rootRank, options.timeout = 0, _LAST_WORDS
         with suppress(RuntimeError):
-            distributed.broadcast(torch.zeros(1), src=0, group=_control[0], async_op=True).wait(_LAST_WORDS)
+            _control[0].broadcast([torch.zeros(1)], options).wait(_LAST_WORDS)
+
+
+def _disconnect() -> None:
+    """Close the connections, at the end of the process: after its last message, and before its libraries are unloaded.
+
+    Their threads would abort the process if they still ran then.
+    """
+    _control.clear()
+    if distributed.is_initialized():
+        if distributed.get_backend() == "nccl":  # after an error, another process may never do its part of an exchange
+            distributed.group.WORLD.abort()
+        distributed.destroy_process_group()
 
 
 def is_first_process() -> bool:
