@@ -25,6 +25,8 @@ from ie_cli.recipe.schema import Recipe
 from ie_cli.system.launcher import number_of_processes
 from ie_cli.system.signals import SIGNALS, Stopped
 
+_CONSEQUENCES = (signal.SIGTERM, signal.SIGABRT)
+
 
 def launch(recipe: Recipe, arguments: Sequence[str], *, processes: int) -> int:
     """Run `ie` with some arguments in several processes on this machine, and return the exit code of the run.
@@ -76,22 +78,39 @@ def launch(recipe: Recipe, arguments: Sequence[str], *, processes: int) -> int:
 
 
 def exit_code(result: RunResult) -> int:
-    """Return the exit code of a run: that of the first process if it failed, or else of the one that failed first.
+    """Return the exit code of a run: that of the first process if it has reported an error, or else of the first that has.
+
+    What ended because of another process is no cause: by SIGTERM, with which the agent ends the others, by SIGABRT, of which the
+    libraries report the reason themselves, or with the error that the other one cannot be reached.
+
+    Args:
+        result: how the processes ended.
 
     Raises:
-        TrainingError: this process was killed.
+        TrainingError: a process was killed.
     """
     if not result.failures:
         return 0
-    number = 0 if 0 in result.failures else min(result.failures, key=lambda rank: result.failures[rank].timestamp)
-    code = int(result.failures[number].exitcode)
-    if code < 0:
-        name = signal.Signals(-code).name
-        raise TrainingError(
-            f"process {number} of the run was ended by {name}",
-            hint="if the system has killed it for lack of memory, lower training.batch_size; continue with --resume.",
-        )
-    return code
+    codes = {rank: int(failure.exitcode) for rank, failure in result.failures.items()}
+    earliest = min(result.failures, key=lambda rank: result.failures[rank].timestamp)
+    together = [rank for rank in codes if result.failures[rank].timestamp == result.failures[earliest].timestamp]
+    reported = [rank for rank, code in codes.items() if code > 0]
+    killed = next((rank for rank in together if codes[rank] < 0 and -codes[rank] not in _CONSEQUENCES), None)
+    if killed is None and reported:
+        return codes[0] if 0 in reported else codes[min(reported, key=lambda rank: result.failures[rank].timestamp)]
+    number = earliest if killed is None else killed
+    hint = "continue from the last checkpoint with --resume."
+    if codes[number] == -signal.SIGKILL:
+        hint = "if the system has killed it for lack of memory, lower training.batch_size; continue with --resume."
+    raise TrainingError(f"process {number} of the run was ended by {_name(-codes[number])}", hint=hint)
+
+
+def _name(signum: int) -> str:
+    """Return the name of a signal; those for real time have only numbers."""
+    try:
+        return signal.Signals(signum).name
+    except ValueError:
+        return f"signal {signum}"
 
 
 @contextmanager

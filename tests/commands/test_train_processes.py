@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from support.corpora import documents, write_jsonl
@@ -72,15 +74,38 @@ def test_what_a_launcher_has_started_is_not_started_again(here: Path, monkeypatc
     assert "a launcher has already started 4 processes" in result.stderr
 
 
-def test_the_exit_code_is_that_of_the_first_process_that_failed() -> None:
-    def failure(code: int, timestamp: int) -> object:
-        return type("Failure", (), {"exitcode": code, "timestamp": timestamp})()
+def result(**failures: tuple[int, int]) -> Any:
+    """How processes ended: their exit codes, and when the agent noticed that."""
+    ended = {
+        int(name[1:]): SimpleNamespace(exitcode=code, timestamp=timestamp)
+        for name, (code, timestamp) in failures.items()
+    }
+    return SimpleNamespace(failures=ended)
 
-    def result(**failures: object) -> object:
-        return type("Result", (), {"failures": {int(name[1:]): part for name, part in failures.items()}})()
 
-    assert module.exit_code(result()) == 0  # type: ignore[arg-type]
-    assert module.exit_code(result(p1=failure(1, 5), p0=failure(130, 6))) == 130  # type: ignore[arg-type]
-    assert module.exit_code(result(p2=failure(3, 5), p1=failure(4, 6))) == 3  # type: ignore[arg-type]
-    with pytest.raises(TrainingError, match="process 1 of the run was ended by SIGKILL"):
-        module.exit_code(result(p1=failure(-9, 5)))  # type: ignore[arg-type]
+def test_the_exit_code_is_that_of_the_first_process_that_reports_an_error() -> None:
+    assert module.exit_code(result()) == 0
+    assert module.exit_code(result(p1=(1, 5), p0=(130, 6))) == 130
+    assert module.exit_code(result(p2=(3, 5), p1=(4, 6))) == 3
+    assert module.exit_code(result(p1=(1, 5), p0=(-15, 5))) == 1  # the agent has ended the first one
+    assert module.exit_code(result(p0=(-6, 5), p1=(1, 5))) == 1
+    assert module.exit_code(result(p1=(1, 5), p0=(-9, 35))) == 1  # the agent has killed it after some time
+
+
+@pytest.mark.parametrize(
+    ("ended", "named"),
+    [
+        ({"p1": (-9, 5)}, "process 1 of the run was ended by SIGKILL"),
+        ({"p1": (-9, 5), "p0": (-15, 5)}, "process 1 of the run was ended by SIGKILL"),
+        ({"p0": (1, 5), "p1": (-9, 5)}, "process 1 of the run was ended by SIGKILL"),
+        ({"p1": (-11, 5), "p0": (-6, 6)}, "process 1 of the run was ended by SIGSEGV"),
+        ({"p1": (-15, 5), "p0": (-9, 35)}, "process 1 of the run was ended by SIGTERM"),
+        ({"p0": (-6, 5), "p1": (-15, 5)}, "process 0 of the run was ended by SIGABRT"),
+        ({"p0": (-40, 5)}, "process 0 of the run was ended by signal 40"),
+    ],
+)
+def test_a_process_that_was_killed_is_named(ended: dict[str, tuple[int, int]], named: str) -> None:
+    with pytest.raises(TrainingError) as error:
+        module.exit_code(result(**ended))
+    assert error.value.message == named
+    assert ("lack of memory" in str(error.value.hint)) == named.endswith("SIGKILL")
