@@ -8,12 +8,13 @@ import signal
 import sys
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any
 
 import torch
-from torch.distributed.elastic.agent.server.api import RunResult, WorkerSpec
+from torch.distributed.elastic.agent.server.api import RunResult, WorkerGroup, WorkerSpec
 from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
 from torch.distributed.elastic.rendezvous import RendezvousParameters
@@ -40,7 +41,7 @@ def launch(recipe: Recipe, arguments: Sequence[str], *, processes: int) -> int:
 
     Raises:
         TrainingError: a launcher has already started several processes, there are fewer GPUs, or a process was killed.
-        Stopped: a signal arrived before the processes were started.
+        Stopped: a signal arrived before the processes were started, or before they handled it.
     """
     if (launched := number_of_processes()) > 1:
         raise TrainingError(
@@ -58,7 +59,7 @@ def launch(recipe: Recipe, arguments: Sequence[str], *, processes: int) -> int:
     parameters = RendezvousParameters(
         "c10d", "localhost:0", str(uuid.uuid4()), min_nodes=1, max_nodes=1, local_addr="localhost"
     )
-    agent = LocalElasticAgent(
+    agent = _Agent(
         WorkerSpec(
             role="train",
             local_world_size=processes,
@@ -71,13 +72,13 @@ def launch(recipe: Recipe, arguments: Sequence[str], *, processes: int) -> int:
         DefaultLogsSpecs(),
     )
     try:
-        with _forwarded(agent):
-            return exit_code(agent.run())
+        with _handled(agent.forward):
+            return exit_code(agent.run(), signum=agent.signum)
     finally:
         logging.disable(logging.NOTSET)
 
 
-def exit_code(result: RunResult) -> int:
+def exit_code(result: RunResult, *, signum: int | None = None) -> int:
     """Return the exit code of a run: that of the first process if it has reported an error, or else of the first that has.
 
     What ended because of another process is no cause: by SIGTERM, with which the agent ends the others, by SIGABRT, of which the
@@ -85,9 +86,11 @@ def exit_code(result: RunResult) -> int:
 
     Args:
         result: how the processes ended.
+        signum: the signal that was passed on to them, if any.
 
     Raises:
         TrainingError: a process was killed.
+        Stopped: the signal ended a process that had nothing to clean up yet.
     """
     if not result.failures:
         return 0
@@ -95,6 +98,8 @@ def exit_code(result: RunResult) -> int:
     earliest = min(result.failures, key=lambda rank: result.failures[rank].timestamp)
     together = [rank for rank in codes if result.failures[rank].timestamp == result.failures[earliest].timestamp]
     reported = [rank for rank, code in codes.items() if code > 0]
+    if signum is not None and not reported and -signum in codes.values():
+        raise Stopped(signum)
     killed = next((rank for rank in together if codes[rank] < 0 and -codes[rank] not in _CONSEQUENCES), None)
     if killed is None and reported:
         return codes[0] if 0 in reported else codes[min(reported, key=lambda rank: result.failures[rank].timestamp)]
@@ -113,25 +118,43 @@ def _name(signum: int) -> str:
         return f"signal {signum}"
 
 
-@contextmanager
-def _forwarded(agent: LocalElasticAgent) -> Iterator[None]:
-    """Pass signals on to all processes, each of which has a session of its own."""
+class _Agent(LocalElasticAgent):
+    """An agent that passes signals on to all processes, each of which has a session of its own.
 
-    def forward(signum: int, frame: FrameType | None) -> None:
-        running = [worker.id for worker in agent.get_worker_group().workers if isinstance(worker.id, int)]
-        if not running:
-            raise Stopped(signum)
-        for pid in running:
+    Attributes:
+        signum: the last signal.
+    """
+
+    signum: int | None = None
+    _pids: Sequence[int] = ()
+
+    def forward(self, signum: int, frame: FrameType | None) -> None:
+        """Pass a signal on to the processes, or keep it until they are started: half of them would be left behind otherwise."""
+        self.signum = signum
+        for pid in self._pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signum)
 
+    def _start_workers(self, worker_group: WorkerGroup) -> dict[int, Any]:
+        if self.signum is not None:
+            raise Stopped(self.signum)
+        started = super()._start_workers(worker_group)
+        self._pids = list(started.values())
+        if self.signum is not None:
+            self.forward(self.signum, None)
+        return started
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Handle SIGINT and SIGTERM, unless they are ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, forward) for number in handled}
+    before = {number: signal.signal(number, handler) for number in handled}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, handler_before in before.items():
+            signal.signal(number, handler_before)

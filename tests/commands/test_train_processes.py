@@ -18,6 +18,7 @@ from support.runner import ie
 from support.two_processes import COUNT
 
 from ie_cli.errors import TrainingError
+from ie_cli.system.signals import Stopped
 from ie_cli.training import launch as module
 
 
@@ -109,3 +110,36 @@ def test_a_process_that_was_killed_is_named(ended: dict[str, tuple[int, int]], n
         module.exit_code(result(**ended))
     assert error.value.message == named
     assert ("lack of memory" in str(error.value.hint)) == named.endswith("SIGKILL")
+
+
+def test_a_signal_that_ends_processes_before_they_handle_it_stops_the_run() -> None:
+    for ended in ({"p0": (-15, 5), "p1": (-15, 5)}, {"p1": (-15, 5), "p0": (-9, 35)}):
+        with pytest.raises(Stopped) as stopped:
+            module.exit_code(result(**ended), signum=signal.SIGTERM)
+        assert stopped.value.exit_code == 143
+    assert module.exit_code(result(p0=(143, 6), p1=(-15, 5)), signum=signal.SIGTERM) == 143
+    with pytest.raises(TrainingError, match="SIGKILL"):
+        module.exit_code(result(p0=(-9, 5), p1=(-9, 5)), signum=signal.SIGTERM)
+
+
+@pytest.mark.parametrize("moment", ["before", "while", "after"])
+def test_a_signal_reaches_processes_that_are_being_started(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = module._Agent.__new__(module._Agent)
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda pid, signum: sent.append((pid, signum)))
+
+    def begin(self: Any, group: Any) -> dict[int, int]:
+        if moment == "while":
+            agent.forward(signal.SIGINT, None)
+        return {0: 70, 1: 71}
+
+    monkeypatch.setattr(module.LocalElasticAgent, "_start_workers", begin)
+    if moment == "before":
+        agent.forward(signal.SIGINT, None)
+        with pytest.raises(Stopped):
+            agent._start_workers(None)  # type: ignore[arg-type]
+        return
+    agent._start_workers(None)  # type: ignore[arg-type]
+    if moment == "after":
+        agent.forward(signal.SIGINT, None)
+    assert sent == [(70, signal.SIGINT), (71, signal.SIGINT)]
