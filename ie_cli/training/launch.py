@@ -23,6 +23,7 @@ from torch.distributed.elastic.rendezvous.registry import get_rendezvous_handler
 from ie_cli.errors import TrainingError
 from ie_cli.modeling.devices import choose_device
 from ie_cli.recipe.schema import Recipe
+from ie_cli.system.cores import available_cores
 from ie_cli.system.launcher import number_of_processes
 from ie_cli.system.signals import SIGNALS, Stopped
 
@@ -53,7 +54,7 @@ def launch(recipe: Recipe, arguments: Sequence[str], *, processes: int) -> int:
             f"--processes {processes}: there are {torch.cuda.device_count()} GPUs, and each process needs its own",
             hint="lower --processes, or set training.device: cpu.",
         )
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // processes)))
     os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGHUP,SIGQUIT"  # it would kill the processes after some seconds
     logging.disable(logging.CRITICAL)  # the processes report their own errors
     parameters = RendezvousParameters(

@@ -18,6 +18,7 @@ from support.runner import ie
 from support.two_processes import COUNT
 
 from ie_cli.errors import TrainingError
+from ie_cli.recipe.loader import load_recipe
 from ie_cli.system.signals import Stopped
 from ie_cli.training import launch as module
 
@@ -73,6 +74,17 @@ def test_what_a_launcher_has_started_is_not_started_again(here: Path, monkeypatc
     result = ie("train", "small.yaml", "--processes", "2")
     assert result.exit_code == 1
     assert "a launcher has already started 4 processes" in result.stderr
+
+
+def test_the_processes_share_the_cores_that_this_one_may_use(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # restored at the end
+    del os.environ["OMP_NUM_THREADS"]
+    monkeypatch.setenv("TORCHELASTIC_SIGNALS_TO_HANDLE", "SIGHUP")
+    monkeypatch.setattr(module, "available_cores", lambda: 9)
+    monkeypatch.setattr(module._Agent, "run", lambda self: threads.append(os.environ["OMP_NUM_THREADS"]) or result())
+    assert module.launch(load_recipe("small.yaml"), [], processes=2) == 0
+    assert threads == ["4"]
 
 
 def result(**failures: tuple[int, int]) -> Any:
