@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -30,6 +31,10 @@ _BUCKET = 2**25
 _LONGEST = timedelta(days=2)
 """How long processes wait for another one, e.g. for the first to write the model; one that has ended is noticed at once."""
 _LAST_WORDS = timedelta(seconds=20)
+_PLACE = re.compile(r"^\[[^\]\s]*:\d+\] ")
+"""The line of the library's code, with which messages of `gloo` begin."""
+_LOST = re.compile(r"connection|connect |(read|write) error|broken pipe|timed? ?out|remote|peer", re.IGNORECASE)
+"""What messages of `gloo` and NCCL about a connection have in common."""
 _ENGINES = {
     "ACCELERATE_USE_FSDP": "FSDP",
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
@@ -243,18 +248,21 @@ def _described(error: Exception) -> tuple[type[IEError], str, str | None]:
 
 @contextmanager
 def _collective() -> Iterator[None]:
-    """Turn the error of a connection into one that says what has happened."""
+    """Turn the error of an exchange into one that says what has happened.
+
+    A lost connection is no error of its own, so only the first process reports it; anything else may be an error of this process.
+    """
     try:
         yield
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise
-        raise reported_once(
-            TrainingError(
-                "another process of the run has ended, or cannot be reached",
-                hint="see its error above; continue from the last checkpoint with --resume.",
-            )
-        ) from error
+        what = _PLACE.sub("", str(error).strip().partition("\n")[0]) or type(error).__name__
+        explained = TrainingError(
+            f"the processes of the run could not exchange data: {what}",
+            hint="if another process has ended, its own message says why; continue from the last checkpoint with --resume.",
+        )
+        raise (reported_once(explained) if _LOST.search(what) else explained) from error
 
 
 def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:

@@ -7,8 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import torch
 from support.two_processes import COUNT
 from torch.distributed import TCPStore
+
+from ie_cli.errors import TrainingError
+from ie_cli.training import processes as module
 
 ENDING = """
 import atexit
@@ -44,3 +49,32 @@ def test_a_process_closes_its_connections_before_it_ends(tmp_path: Path) -> None
     for process in started:
         output, errors = process.communicate(timeout=100)
         assert (process.returncode, output, errors) == (3, "disconnected\n", "")
+
+
+@pytest.mark.parametrize(
+    ("raised", "message", "everywhere"),
+    [
+        (
+            "[/x/gloo/pair.cc:553] Connection closed by peer [127.0.0.1]:41",
+            "Connection closed by peer [127.0.0.1]:41",
+            True,
+        ),
+        ("[/x/gloo/pair.cc:537] Read error [127.0.0.1]:41: reset", "Read error [127.0.0.1]:41: reset", True),
+        (
+            "NCCL error: remote process exited or there was a network error\nmore",
+            "NCCL error: remote process exited",
+            True,
+        ),
+        ("CUDA error: device-side assert triggered\nmore", "CUDA error: device-side assert triggered", False),
+        ("The size of tensor a (3) must match", "The size of tensor a (3) must match", False),
+        ("", "RuntimeError", False),
+    ],
+)
+def test_the_error_of_an_exchange_says_what_has_happened(raised: str, message: str, everywhere: bool) -> None:
+    with pytest.raises(TrainingError) as error, module._collective():
+        raise RuntimeError(raised)
+    assert error.value.message.startswith(f"the processes of the run could not exchange data: {message}")
+    assert "\n" not in error.value.message
+    assert error.value.everywhere == everywhere
+    with pytest.raises(RuntimeError, match="out of memory"), module._collective():
+        raise torch.OutOfMemoryError("CUDA out of memory.")
