@@ -44,6 +44,7 @@ def test_it_trains_and_reports_once(here: Path) -> None:
     first = start(here, "--processes", "2")
     _, errors = first.communicate(timeout=120)
     assert first.returncode == 0, errors
+    assert "3 steps on 2 processes, cpu in " in errors
     assert errors.count("model: run/model") == errors.count("all (micro)") == 1
     assert json.loads((here / "run" / "run.json").read_text(encoding="utf-8"))["processes"] == COUNT
     again = start(here, "--processes=2", "--set", "training.epochs=1")
