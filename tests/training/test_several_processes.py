@@ -274,28 +274,51 @@ def test_a_run_is_resumed_with_another_number_of_processes(pair: Pair, tmp_path:
         next(train(made, tmp_path / "cut"))
 
 
-def test_an_error_of_one_process_is_that_of_all(pair: Pair, tmp_path: Path) -> None:
+PLACES = [
+    "run.prepare",
+    "run.require_outside",
+    "run._facts",
+    "loop.build_optimizer",
+    "loop.build_balancer",
+    "run.open_loggers",
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_an_error_of_one_process_is_that_of_all(place: str, pair: Pair, tmp_path: Path) -> None:
+    assert (
+        pair.run(fail, ner(tmp_path), tmp_path / "run", place, [1], timeout=60)
+        == [["DataError: disk is gone", True]] * 2
+    )
+
+
+def test_an_error_that_all_processes_find_is_reported_once(pair: Pair, tmp_path: Path) -> None:
     made = ner(tmp_path)
-    found = pair.run(fail_in_second, made, tmp_path / "run")
-    assert found[0] == ["DataError: disk is gone", True]
-    assert found[1] == ["DataError: disk is gone", True]
     (tmp_path / "taken").write_text("")
-    for outcome, everywhere in pair.run(fail_in_second, made, tmp_path / "taken"):
+    for outcome, everywhere in pair.run(fail, made, tmp_path / "taken", None, []):
         assert "is a file" in outcome
+        assert everywhere
+    pair.run(watch, made, tmp_path / "run", {"stop_at": (0, 1)})
+    for place in ("run.require_same_precision", "run.read_checkpoint", "evaluator.Extractor.from_pretrained"):
+        for resumed in pair.run(fail, made, tmp_path / "run", place, [0, 1], True):
+            assert resumed == ["DataError: disk is gone", True], place
+    (tmp_path / "run" / "run.json").write_text("{")
+    for outcome, everywhere in pair.run(fail, made, tmp_path / "run", None, [], True):
+        assert "damaged" in outcome
         assert everywhere
 
 
-def fail_in_second(made: Recipe, output: Path) -> list[Any]:
-    """Train, with an error in the second process only."""
+def fail(made: Recipe, output: Path, place: str | None, ranks: Sequence[int], resume: bool = False) -> list[Any]:
+    """Train, with an error at some place of some processes, and return the error, and whether it is reported once."""
 
-    def fail(*arguments: Any) -> Any:
+    def raising(*arguments: Any, **options: Any) -> Any:
         raise DataError("disk is gone")
 
     with ExitStack() as stack:
-        if launched_rank() == 1:
-            stack.enter_context(patch.object(run_module, "prepare", fail))
+        if place is not None and launched_rank() in ranks:
+            stack.enter_context(patch(f"ie_cli.training.{place}", raising))
         try:
-            list(train(made, output))
+            list(train(made, output, resume=resume))
         except IEError as error:
             return [f"{type(error).__name__}: {error}", error.everywhere]
     return []
