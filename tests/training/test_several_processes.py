@@ -39,6 +39,7 @@ from ie_cli.training import run as run_module
 from ie_cli.training.checkpoint import read_checkpoint
 from ie_cli.training.events import Evaluated, Halved, Started
 from ie_cli.training.run import train
+from ie_cli.training.series import train_folds, train_seeds
 from ie_cli.training.shares import divide
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
@@ -306,6 +307,32 @@ def test_an_error_that_all_processes_find_is_reported_once(pair: Pair, tmp_path:
     for outcome, everywhere in pair.run(fail, made, tmp_path / "run", None, [], True):
         assert "damaged" in outcome
         assert everywhere
+
+
+def test_what_is_wrong_with_several_runs_is_reported_once_and_at_once(pair: Pair, tmp_path: Path) -> None:
+    made = ner(tmp_path)
+    named = made.model_copy(update={"data": made.data.model_copy(update={"dev": str(tmp_path / "train.jsonl")})})
+    (tmp_path / "taken").write_text("")
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "seeds.json").write_text("{")
+    for run, output, options, wrong in (
+        (train_seeds, tmp_path / "taken", {"seeds": 2}, "is a file"),
+        (train_seeds, tmp_path / "runs", {"seeds": 1}, "expected at least 2"),
+        (train_folds, tmp_path / "runs", {"folds": 2}, "--folds takes development data"),
+        (train_seeds, tmp_path / "all", {"seeds": 2, "resume": True}, "damaged"),
+    ):
+        for outcome, everywhere in pair.run(fail_in_series, run, named, output, options, timeout=30):
+            assert wrong in outcome
+            assert everywhere
+
+
+def fail_in_series(run: Any, made: Recipe, output: Path, options: dict[str, Any]) -> list[Any]:
+    """Start several runs that are compared, and return the error, and whether it is reported once."""
+    try:
+        list(run(made, output, **options))
+    except IEError as error:
+        return [f"{type(error).__name__}: {error}", error.everywhere]
+    return []
 
 
 def fail(made: Recipe, output: Path, place: str | None, ranks: Sequence[int], resume: bool = False) -> list[Any]:
