@@ -74,6 +74,7 @@ def train(
     resume: bool = False,
     stop: Stop | None = None,
     techniques: Sequence[Technique] = (),
+    shares: int | None = None,
 ) -> Iterator[Event]:
     """Train a model from a recipe and write it to ``output/model``; each iteration continues to the next event.
 
@@ -84,6 +85,7 @@ def train(
         resume: resume from the newest checkpoint in `output`, or start from the beginning if there is none.
         stop: checked between steps; if it is set, a checkpoint is written and the run stops.
         techniques: deviations from plain gradient descent, created for this run.
+        shares: number of processes for whose batches together a step of a new run is computed; by default, as many as there are.
 
     Raises:
         DataError, ModelError, RecipeError: the input is invalid; or `output` exists and neither `overwrite` nor `resume`
@@ -105,7 +107,8 @@ def train(
     processes.together(lambda: require_outside(output, recipe.training.init_from))
     with stop.interruptible():
         setup = processes.together(lambda: _prepare(recipe, output if resume else None))
-    facts = processes.together(lambda: _facts(recipe, setup, techniques, processes=processes.count))
+    shares = processes.count if shares is None else shares
+    facts = processes.together(lambda: _facts(recipe, setup, techniques, processes=shares))
     with ExitStack() as stack:
         enter = partial(_enter, stack, output, recipe, overwrite=overwrite, resume=resume)
         if (writes or processes.several) and processes.on_first(enter):

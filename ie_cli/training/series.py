@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ie_cli.errors import DataError
 from ie_cli.recipe.schema import Recipe
@@ -20,6 +21,7 @@ from ie_cli.training.processes import Processes, is_first_process
 from ie_cli.training.run import train
 from ie_cli.training.run_directory import (
     MODEL,
+    PROCESSES,
     RUN,
     SCORES,
     Facts,
@@ -31,7 +33,7 @@ from ie_cli.training.run_directory import (
     require_new_output,
     require_outside,
 )
-from ie_cli.training.series_directory import keep_model, require_same_plan, write_series
+from ie_cli.training.series_directory import SHARES, keep_model, require_same_plan, write_series
 from ie_cli.training.series_plan import SeriesPlan, folds_plan, seeds_plan
 from ie_cli.training.series_summary import RunScores, SeriesSummary, best_run
 
@@ -114,13 +116,14 @@ class _Series:
 
     def __init__(self, plan: SeriesPlan, output: Path, stop: Stop, processes: Processes, *, resume: bool) -> None:
         self._plan, self._output, self._stop, self._resume = plan, output, stop, resume
-        self._processes = processes
+        self._processes, self._shares = processes, processes.count
         self._begun = False
 
     def events(self, *, overwrite: bool) -> Iterator[Event]:
         """Train all runs, compare them, and keep a model."""
         plan, output, writes = self._plan, self._output, is_first_process()
         before = self._validate(overwrite=overwrite)
+        self._shares = self._processes.on_first(lambda: self._started_with(before))
         finished = before is not None and before["finished"] and before["runs"] == plan.names
         self._begun = before is not None
         with ExitStack() as stack:
@@ -129,7 +132,8 @@ class _Series:
                 yield RunStarted(plan.kind, number, len(plan.members), member.label, directory)
                 try:
                     resume = self._resume and (directory / RUN).is_file()
-                    events = train(member.recipe, directory, overwrite=overwrite, resume=resume, stop=self._stop)
+                    options: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "shares": self._shares}
+                    events = train(member.recipe, directory, stop=self._stop, **options)
                     first = next(events)
                     finished = finished and isinstance(first, FinishedBefore)
                     if number == 1:
@@ -154,7 +158,18 @@ class _Series:
         if new:
             clear(output, keep=output / plan.members[0].name)
         if not finished:
-            write_series(output, plan)
+            write_series(output, plan, shares=self._shares)
+
+    def _started_with(self, before: Facts | None) -> int:
+        """Return the number of processes for whose batches all runs are computed, so that they can be compared.
+
+        It is that of the first run that was started, whatever the number of processes now is.
+        """
+        if before is not None and SHARES in before:
+            return int(before[SHARES])
+        runs = (read_run(self._output / name) for name in self._plan.names) if self._resume else ()
+        started = next((facts for facts in runs if facts is not None), None)
+        return self._processes.count if started is None else int(started.get(PROCESSES, 1))
 
     def _validate(self, *, overwrite: bool) -> Facts | None:
         """Check the directory and the data before the first run, and return the facts of the runs to resume, if any."""
@@ -211,7 +226,7 @@ class _Series:
             pooled=pooled,
         )
         keep_model(output / f"{plan.kind}-{summary.best}" / MODEL, output / MODEL, summary)
-        write_series(output, plan, summary.to_dict())
+        write_series(output, plan, summary.to_dict(), shares=self._shares)
         return SeriesFinished(output / MODEL, summary)
 
     def _stopped(self, stopped: Stopped, number: int) -> Stopped:

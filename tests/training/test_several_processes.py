@@ -7,6 +7,7 @@ changes: sums are added in another order. The F1 is equal to the last digit, bec
 from __future__ import annotations
 
 import csv
+import json
 import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -37,7 +38,7 @@ from ie_cli.system.signals import Stop, Stopped
 from ie_cli.training import joint_scoring, loop
 from ie_cli.training import run as run_module
 from ie_cli.training.checkpoint import read_checkpoint
-from ie_cli.training.events import Evaluated, Halved, Started
+from ie_cli.training.events import Evaluated, Halved, RunStarted, Started
 from ie_cli.training.run import train
 from ie_cli.training.series import train_folds, train_seeds
 from ie_cli.training.shares import divide
@@ -324,6 +325,40 @@ def test_what_is_wrong_with_several_runs_is_reported_once_and_at_once(pair: Pair
         for outcome, everywhere in pair.run(fail_in_series, run, named, output, options, timeout=30):
             assert wrong in outcome
             assert everywhere
+
+
+def test_several_runs_keep_their_batches_with_another_number_of_processes(pair: Pair, tmp_path: Path) -> None:
+    made = ner(tmp_path, epochs=1)  # 20 examples: 3 steps of 8, 2 of 16
+    for run, name, count in ((train_seeds, "seed", {"seeds": 2}), (train_folds, "fold", {"folds": 2})):
+        fields = made.data.model_copy(update={"dev": None if name == "fold" else made.data.dev})
+        one, output = made.model_copy(update={"data": fields}), tmp_path / name
+        found = pair.run(steps_in_series, run, one, output, {**count, "resume": False}, 1)
+        assert found[0] == found[1]
+        again = steps_in_series(run, one, output, {**count, "resume": True})
+        assert json.loads((output / f"{name}s.json").read_text())["processes"] == COUNT
+        runs = [json.loads((output / f"{name}-{number}" / "run.json").read_text()) for number in labels(name)]
+        assert [facts["processes"] for facts in runs] == [COUNT] * 2
+        if name == "seed":
+            assert found[0] == [2]
+            assert again == [2]  # the first one is finished
+
+
+def labels(kind: str) -> tuple[int, int]:
+    """The names of two runs."""
+    return (42, 43) if kind == "seed" else (1, 2)
+
+
+def steps_in_series(
+    run: Any, made: Recipe, output: Path, options: dict[str, Any], most: int | None = None
+) -> list[int]:
+    """Start several runs that are compared, stop when a number of them are trained, and return their numbers of steps."""
+    steps: list[int] = []
+    for event in run(made, output, **options):
+        if isinstance(event, Started):
+            steps.append(event.steps)
+        if isinstance(event, RunStarted) and event.number > (most or event.number):
+            break
+    return steps
 
 
 def fail_in_series(run: Any, made: Recipe, output: Path, options: dict[str, Any]) -> list[Any]:
