@@ -139,7 +139,7 @@ class _Agent(LocalElasticAgent):
     def _start_workers(self, worker_group: WorkerGroup) -> dict[int, Any]:
         if self.signum is not None:
             raise Stopped(self.signum)
-        started = super()._start_workers(worker_group)
+        started: dict[int, Any] = super()._start_workers(worker_group)
         self._pids = list(started.values())
         if self.signum is not None:
             self.forward(self.signum, None)

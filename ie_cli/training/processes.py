@@ -31,8 +31,8 @@ _BUCKET = 2**25
 _LONGEST = timedelta(days=2)
 """How long processes wait for another one, e.g. for the first to write the model; one that has ended is noticed at once."""
 _LAST_WORDS = timedelta(seconds=20)
-_PLACE = re.compile(r"^\[[^\]\s]*:\d+\] ")
-"""The line of the library's code, with which messages of `gloo` begin."""
+_NOISE = re.compile(r"^\[[^\]\s]*:\d+\] |\. This is typically caused by .*")
+"""What messages of `gloo` have around the reason: a line of its code, and general advice."""
 _LOST = re.compile(r"connection|connect |(read|write) error|broken pipe|timed? ?out|remote|peer", re.IGNORECASE)
 """What messages of `gloo` and NCCL about a connection have in common."""
 _ENGINES = {
@@ -219,8 +219,10 @@ def _disconnect() -> None:
     """
     _control.clear()
     if distributed.is_initialized():
-        if distributed.get_backend() == "nccl":  # after an error, another process may never do its part of an exchange
-            distributed.group.WORLD.abort()
+        every = distributed.group.WORLD
+        # After an error, another process may never do its part of an exchange, for which NCCL would wait.
+        if every is not None and distributed.get_backend() == "nccl":
+            every.abort()
         distributed.destroy_process_group()
 
 
@@ -257,7 +259,7 @@ def _collective() -> Iterator[None]:
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise
-        what = _PLACE.sub("", str(error).strip().partition("\n")[0]) or type(error).__name__
+        what = _NOISE.sub("", str(error).strip().partition("\n")[0]) or type(error).__name__
         explained = TrainingError(
             f"the processes of the run could not exchange data: {what}",
             hint="if another process has ended, its own message says why; continue from the last checkpoint with --resume.",
