@@ -219,10 +219,11 @@ class TrainingView:
         counts = setup.dataset.counts
         gold = ", ".join(setup.task.describe(counts.items, setup.schema))
         where = f" in {counted(counts.windows, 'window')}" if setup.codec.reads == "windows" else ""
+        processes = f"{event.processes} processes, " if event.processes > 1 else ""
         self._say(
             f"{name}{counted(counts.documents, 'example')}{where}, {gold}; "
-            f"{event.parameters / 1e6:.1f} M parameters, {counted(event.steps, 'step')} on {event.device} "
-            f"in {event.precision}"
+            f"{event.parameters / 1e6:.1f} M parameters, {counted(event.steps, 'step')} on "
+            f"{processes}{event.device} in {event.precision}"
         )
         from ie_cli.data.negatives import negatives_by_file
         from ie_cli.tasks.unlearned import unlearned_entities

@@ -150,8 +150,9 @@ class Evaluator:
 
         Cuts between classes and thresholds are chosen on dev and stored, too; the scores are those with them.
         """
-        extractor = Extractor.from_pretrained(
-            directory, device=self._recipe.training.device, precision=self._setup.precision
+        device, precision = self._recipe.training.device, self._setup.precision
+        extractor = self._processes.together(
+            lambda: Extractor.from_pretrained(directory, device=device, precision=precision)
         )
         # An earlier process that was killed here may have stored choices, with which dev would not be scored in the same way.
         stored = extractor.tasks

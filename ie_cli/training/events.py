@@ -21,6 +21,7 @@ class Started:
     """The run is about to start.
 
     Attributes:
+        device: the device; without its number if there are several processes, which have different ones.
         resumed_from: step of the checkpoint to resume from; 0 if there was none; None if `resume` was not requested.
         damaged: newer checkpoints that could not be read.
         dev_is_train: dev and train are the same files for some task.

@@ -76,7 +76,7 @@ class Run:
         self.techniques = Techniques([*build_techniques(recipe, setup.model), *techniques])
         require_supported(recipe, setup.model, processes)
         shares = processes.count if shares is None else shares
-        mixture, self.sampler = build_steps(setup, recipe, shares=shares)
+        mixture, self.sampler = self._sources = build_steps(setup, recipe, shares=shares)
         own = SharedSteps(self.sampler, mixture.first, rank=processes.rank, count=processes.count)
         loader: Any = DataLoader(cast(Any, Steps(mixture)), batch_sampler=own, collate_fn=lambda step: step)
         # The batches are shared already, and stay on the CPU until they are computed.
@@ -86,13 +86,11 @@ class Run:
         # In evaluation mode it is not wrapped for several processes: their gradients are exchanged in `_step`.
         self.model: Any = accelerator.prepare_model(model, evaluation_mode=True)
         self.optimizer: Any = accelerator.prepare_optimizer(optimizer)
-        processes.same_weights(setup.model)
         self.steps_per_epoch = -(-len(self.loader) // section.accumulation)
         self.steps = self.steps_per_epoch * section.epochs
         # Not prepared: accelerate would step it once per process.
         self.schedule = build_schedule(optimizer, section, steps=self.steps)
         self.weights = setup.weights_on(accelerator.device)
-        self.balancer = build_balancer(recipe, setup, accelerator, (mixture, self.sampler), processes=processes)
         cached = CachedGradients(setup.model, self.weights, accumulation=section.accumulation, processes=processes)
         parts = -(-shares // processes.count)  # with fewer processes than at the start, each has more of the same batch
         self.micro_batching = MicroBatching(
@@ -105,17 +103,14 @@ class Run:
         )
         self.step, self.epoch, self.batch = 0, 0, 0
         self.best_step, self.best_score, self.waited, self.evaluated = 0, -1.0, 0, 0
-        if not processes.first:  # until now, all have drawn the same
-            set_seed(section.seed + processes.rank)
-        self.random, self.agreed = RandomState.now(), Agreement()
-        self.resumed_at = 0
+        self.agreed, self.resumed_at = Agreement(), 0
         self.damaged: tuple[Path, ...] = ()
         self.stopped_early = self.trained = False
         self.started_at = self.last_checkpoint = time.monotonic()
 
     @classmethod
     def start(cls, recipe: Recipe, setup: TrainingSetup, output: Path, *, stop: Stop, **options: Any) -> Run:
-        """Create a run with an accelerator for its device and precision.
+        """Create a run with an accelerator for its device and precision, in all processes; an error in one is that of all.
 
         Args:
             recipe: the recipe.
@@ -125,7 +120,21 @@ class Run:
             options: `techniques`; `processes`, by default one; and `shares`, by default as many as processes: the number of
                 processes for whose batches together a step is computed.
         """
-        return cls(recipe, setup, output, accelerator=build_accelerator(recipe, setup), stop=stop, **options)
+        processes: Processes = options.get("processes") or Processes()
+        create = partial(cls, recipe, setup, output, stop=stop, **options)
+        run = processes.together(lambda: create(accelerator=build_accelerator(recipe, setup)))
+        run.connect()
+        return run
+
+    def connect(self) -> None:
+        """Copy the first process's weights to all, and build the balancer, whose start values depend on them."""
+        processes, recipe = self.processes, self.recipe
+        processes.same_weights(self.setup.model)  # no process can fail in here alone, so that others would wait for it
+        build = partial(build_balancer, recipe, self.setup, self.accelerator, self._sources, processes=processes)
+        self.balancer = processes.together(build)
+        if not processes.first:  # until now, all have drawn the same
+            set_seed(recipe.training.seed + processes.rank)
+        self.random = RandomState.now()
 
     def stoppable(self) -> Iterator[Event]:
         """Run the training loop and score the result; if a signal arrives, write a checkpoint and stop.

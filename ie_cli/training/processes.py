@@ -6,7 +6,9 @@ messages are in main memory and few. Every method below but the properties is to
 
 from __future__ import annotations
 
+import atexit
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -29,6 +31,10 @@ _BUCKET = 2**25
 _LONGEST = timedelta(days=2)
 """How long processes wait for another one, e.g. for the first to write the model; one that has ended is noticed at once."""
 _LAST_WORDS = timedelta(seconds=20)
+_NOISE = re.compile(r"^\[[^\]\s]*:\d+\] |\. This is typically caused by .*")
+"""What messages of `gloo` have around the reason: a line of its code, and general advice."""
+_LOST = re.compile(r"connection|connect |(read|write) error|broken pipe|timed? ?out|remote|peer", re.IGNORECASE)
+"""What messages of `gloo` and NCCL about a connection have in common."""
 _ENGINES = {
     "ACCELERATE_USE_FSDP": "FSDP",
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
@@ -71,6 +77,7 @@ class Processes:
         state = PartialState(cpu=choose_device(recipe.training.device).type == "cpu")
         if not _control:
             _control.append(distributed.new_group(backend="gloo", timeout=_LONGEST))
+            atexit.register(_disconnect)
         return cls(state.process_index, state.num_processes, _control[0])
 
     @property
@@ -199,8 +206,24 @@ def wait_for_end_of_first() -> None:
     not call this function.
     """
     if distributed.is_available() and distributed.is_initialized() and _control:
+        options = distributed.BroadcastOptions()
+        options.rootRank, options.timeout = 0, _LAST_WORDS
         with suppress(RuntimeError):
-            distributed.broadcast(torch.zeros(1), src=0, group=_control[0], async_op=True).wait(_LAST_WORDS)
+            _control[0].broadcast([torch.zeros(1)], options).wait(_LAST_WORDS)
+
+
+def _disconnect() -> None:
+    """Close the connections, at the end of the process: after its last message, and before its libraries are unloaded.
+
+    Their threads would abort the process if they still ran then.
+    """
+    _control.clear()
+    if distributed.is_initialized():
+        every = distributed.group.WORLD
+        # After an error, another process may never do its part of an exchange, for which NCCL would wait.
+        if every is not None and distributed.get_backend() == "nccl":
+            every.abort()
+        distributed.destroy_process_group()
 
 
 def is_first_process() -> bool:
@@ -227,18 +250,21 @@ def _described(error: Exception) -> tuple[type[IEError], str, str | None]:
 
 @contextmanager
 def _collective() -> Iterator[None]:
-    """Turn the error of a connection into one that says what has happened."""
+    """Turn the error of an exchange into one that says what has happened.
+
+    A lost connection is no error of its own, so only the first process reports it; anything else may be an error of this process.
+    """
     try:
         yield
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise
-        raise reported_once(
-            TrainingError(
-                "another process of the run has ended, or cannot be reached",
-                hint="see its error above; continue from the last checkpoint with --resume.",
-            )
-        ) from error
+        what = _NOISE.sub("", str(error).strip().partition("\n")[0]) or type(error).__name__
+        explained = TrainingError(
+            f"the processes of the run could not exchange data: {what}",
+            hint="if another process has ended, its own message says why; continue from the last checkpoint with --resume.",
+        )
+        raise (reported_once(explained) if _LOST.search(what) else explained) from error
 
 
 def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:

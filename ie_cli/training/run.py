@@ -74,6 +74,7 @@ def train(
     resume: bool = False,
     stop: Stop | None = None,
     techniques: Sequence[Technique] = (),
+    shares: int | None = None,
 ) -> Iterator[Event]:
     """Train a model from a recipe and write it to ``output/model``; each iteration continues to the next event.
 
@@ -84,6 +85,7 @@ def train(
         resume: resume from the newest checkpoint in `output`, or start from the beginning if there is none.
         stop: checked between steps; if it is set, a checkpoint is written and the run stops.
         techniques: deviations from plain gradient descent, created for this run.
+        shares: number of processes for whose batches together a step of a new run is computed; by default, as many as there are.
 
     Raises:
         DataError, ModelError, RecipeError: the input is invalid; or `output` exists and neither `overwrite` nor `resume`
@@ -96,16 +98,17 @@ def train(
     processes = Processes.connect(recipe)
     if writes or processes.several:
         processes.on_first(lambda: _require_ready(output, overwrite=overwrite, resume=resume))
-    recipe = _as_started(recipe, output) if resume else recipe
+    recipe = processes.together(lambda: _as_started(recipe, output)) if resume else recipe
     if resume and processes.together(lambda: _is_finished(output, recipe)):
         if writes:
             finish_directory(output)
         yield FinishedBefore(output / MODEL)
         return
-    require_outside(output, recipe.training.init_from)
+    processes.together(lambda: require_outside(output, recipe.training.init_from))
     with stop.interruptible():
         setup = processes.together(lambda: _prepare(recipe, output if resume else None))
-    facts = _facts(recipe, setup, techniques, processes=processes.count)
+    shares = processes.count if shares is None else shares
+    facts = processes.together(lambda: _facts(recipe, setup, techniques, processes=shares))
     with ExitStack() as stack:
         enter = partial(_enter, stack, output, recipe, overwrite=overwrite, resume=resume)
         if (writes or processes.several) and processes.on_first(enter):
@@ -113,12 +116,13 @@ def train(
             return
         earlier = _find_earlier_run(output, facts, processes, clean=writes) if resume else None
         options = {"techniques": techniques, "processes": processes, "shares": facts.get(PROCESSES, 1)}
-        run = processes.together(lambda: Run.start(recipe, setup, output, stop=stop, **options))
-        require_agreement(run.accelerator, first=writes)
+        run = Run.start(recipe, setup, output, stop=stop, **options)
+        processes.together(lambda: require_agreement(run.accelerator, first=writes))
         yield processes.together(lambda: _start_or_resume(run, facts, earlier, writes=writes))
         for path in run.damaged if writes else ():
             discard(path)
-        log = stack.enter_context(_open_logs(run, recipe.training.trackers if writes else []))
+        names = recipe.training.trackers if writes else []
+        log = processes.together(lambda: stack.enter_context(_open_logs(run, names)))
         for event in _logged(run, log, facts):
             if isinstance(event, Trained) and writes:  # from now on, only the scores are missing
                 write_run(output, facts | {"trained": asdict(event)})
@@ -175,18 +179,19 @@ class _EarlierRun:
 
 def _find_earlier_run(output: Path, facts: Facts, processes: Processes, *, clean: bool) -> _EarlierRun | None:
     """Return the run to resume, or None if there is none; the facts get the number of processes that it was started with."""
-    before = read_run(output)
+    before = processes.together(lambda: read_run(output))
     if before is None:
         return None
     processes.together(lambda: require_unchanged(output, before, facts))
-    precision = require_same_precision(output, before, facts)
+    precision = processes.together(lambda: require_same_precision(output, before, facts))
     facts.pop(PROCESSES, None)
     facts |= {name: before[name] for name in (PROCESSES,) if name in before}
     if clean or processes.several:
         processes.on_first(lambda: clean_up(output))
     if (trained := before.get("trained")) is not None:
         return _EarlierRun(None, Trained(**trained), precision)
-    return _EarlierRun(read_checkpoint(output / CHECKPOINTS, NEEDED), None, precision)
+    checkpoint = processes.together(lambda: read_checkpoint(output / CHECKPOINTS, NEEDED))
+    return _EarlierRun(checkpoint, None, precision)
 
 
 def _start_or_resume(run: Run, facts: Facts, earlier: _EarlierRun | None, *, writes: bool) -> Started:

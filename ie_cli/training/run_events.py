@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 def started(run: Run, resumed_from: int | None) -> Started:
     """Return the event for the start of a run."""
-    setup = run.setup
+    setup, device = run.setup, run.accelerator.device
     return Started(
         tasks=setup.tasks,
         steps=run.steps,
-        device=str(run.accelerator.device),
+        device=device.type if run.processes.several else str(device),
         precision=setup.precision,
         parameters=sum(parameter.numel() for parameter in setup.model.parameters()),
         has_dev=setup.has_dev,

@@ -7,7 +7,9 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ie_cli.errors import DataError
 from ie_cli.recipe.schema import Recipe
@@ -15,10 +17,11 @@ from ie_cli.system.signals import Stop, Stopped
 from ie_cli.tasks import TASKS
 from ie_cli.training.events import Event, FinishedBefore, RunStarted, SeriesFinished
 from ie_cli.training.folds import pooled_scores, require_folds
-from ie_cli.training.processes import is_first_process
+from ie_cli.training.processes import Processes, is_first_process
 from ie_cli.training.run import train
 from ie_cli.training.run_directory import (
     MODEL,
+    PROCESSES,
     RUN,
     SCORES,
     Facts,
@@ -30,7 +33,7 @@ from ie_cli.training.run_directory import (
     require_new_output,
     require_outside,
 )
-from ie_cli.training.series_directory import keep_model, require_same_plan, write_series
+from ie_cli.training.series_directory import SHARES, keep_model, require_same_plan, write_series
 from ie_cli.training.series_plan import SeriesPlan, folds_plan, seeds_plan
 from ie_cli.training.series_summary import RunScores, SeriesSummary, best_run
 
@@ -61,7 +64,10 @@ def train_seeds(
         IEError: see `train`; or `output` contains runs with other seeds, or the recipe has no data to compare models on.
         Stopped: the runs were stopped by `stop`.
     """
-    yield from _Series(seeds_plan(recipe, seeds), Path(output), stop or Stop(), resume).events(overwrite=overwrite)
+    processes = Processes.connect(recipe)
+    plan = processes.together(lambda: seeds_plan(recipe, seeds))
+    series = _Series(plan, Path(output), stop or Stop(), processes, resume=resume)
+    yield from series.events(overwrite=overwrite)
 
 
 def train_folds(
@@ -91,7 +97,10 @@ def train_folds(
         IEError: see `train`; or `output` contains other runs, `data.dev` names files, or a fold has no annotation.
         Stopped: the runs were stopped by `stop`.
     """
-    yield from _Series(folds_plan(recipe, folds), Path(output), stop or Stop(), resume).events(overwrite=overwrite)
+    processes = Processes.connect(recipe)
+    plan = processes.together(lambda: folds_plan(recipe, folds))
+    series = _Series(plan, Path(output), stop or Stop(), processes, resume=resume)
+    yield from series.events(overwrite=overwrite)
 
 
 class _Series:
@@ -101,17 +110,20 @@ class _Series:
         plan: the runs.
         output: the directory that contains theirs.
         stop: checked between steps.
+        processes: the processes of all runs.
         resume: whether earlier runs are continued.
     """
 
-    def __init__(self, plan: SeriesPlan, output: Path, stop: Stop, resume: bool) -> None:
+    def __init__(self, plan: SeriesPlan, output: Path, stop: Stop, processes: Processes, *, resume: bool) -> None:
         self._plan, self._output, self._stop, self._resume = plan, output, stop, resume
+        self._processes, self._shares = processes, processes.count
         self._begun = False
 
     def events(self, *, overwrite: bool) -> Iterator[Event]:
         """Train all runs, compare them, and keep a model."""
         plan, output, writes = self._plan, self._output, is_first_process()
-        before = self._validate(overwrite=overwrite, writes=writes)
+        before = self._validate(overwrite=overwrite)
+        self._shares = self._processes.on_first(lambda: self._started_with(before))
         finished = before is not None and before["finished"] and before["runs"] == plan.names
         self._begun = before is not None
         with ExitStack() as stack:
@@ -120,16 +132,14 @@ class _Series:
                 yield RunStarted(plan.kind, number, len(plan.members), member.label, directory)
                 try:
                     resume = self._resume and (directory / RUN).is_file()
-                    events = train(member.recipe, directory, overwrite=overwrite, resume=resume, stop=self._stop)
+                    options: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "shares": self._shares}
+                    events = train(member.recipe, directory, stop=self._stop, **options)
                     first = next(events)
                     finished = finished and isinstance(first, FinishedBefore)
-                    if number == 1 and writes:
-                        stack.enter_context(locked_directory(output))
+                    if number == 1:
                         # Only now, so that an error in the input does not destroy the models of earlier runs.
-                        if before is None:
-                            clear(output, keep=directory)
-                        if not finished:
-                            write_series(output, plan)
+                        begin = partial(self._begin, stack, new=before is None, finished=finished)
+                        self._processes.on_first(begin)
                         self._begun = True
                     yield first
                     yield from events
@@ -141,19 +151,41 @@ class _Series:
                 return
             yield self._compare()
 
-    def _validate(self, *, overwrite: bool, writes: bool) -> Facts | None:
+    def _begin(self, stack: ExitStack, *, new: bool, finished: bool) -> None:
+        """Lock the directory, and store the names of the runs, of which the first one has started."""
+        output, plan = self._output, self._plan
+        stack.enter_context(locked_directory(output))
+        if new:
+            clear(output, keep=output / plan.members[0].name)
+        if not finished:
+            write_series(output, plan, shares=self._shares)
+
+    def _started_with(self, before: Facts | None) -> int:
+        """Return the number of processes for whose batches all runs are computed, so that they can be compared.
+
+        It is that of the first run that was started, whatever the number of processes now is.
+        """
+        if before is not None and SHARES in before:
+            return int(before[SHARES])
+        runs = (read_run(self._output / name) for name in self._plan.names) if self._resume else ()
+        started = next((facts for facts in runs if facts is not None), None)
+        return self._processes.count if started is None else int(started.get(PROCESSES, 1))
+
+    def _validate(self, *, overwrite: bool) -> Facts | None:
         """Check the directory and the data before the first run, and return the facts of the runs to resume, if any."""
-        output, recipe = self._output, self._plan.members[0].recipe
-        before = require_same_plan(output, self._plan) if self._resume else None
-        if writes:
-            require_idle(output)
-            if before is None:
-                self._require_new(overwrite=overwrite)
-        require_outside(output, recipe.training.init_from)
-        if self._plan.kind == "fold" and before is None:
+        output, plan, processes = self._output, self._plan, self._processes
+        before = processes.together(lambda: require_same_plan(output, plan)) if self._resume else None
+        processes.on_first(lambda: self._require_free(new=before is None, overwrite=overwrite))
+        processes.together(lambda: require_outside(output, plan.members[0].recipe.training.init_from))
+        if plan.kind == "fold" and before is None:
             with self._stop.interruptible():
-                require_folds(self._plan)
+                processes.together(lambda: require_folds(plan))
         return before
+
+    def _require_free(self, *, new: bool, overwrite: bool) -> None:
+        require_idle(self._output)
+        if new:
+            self._require_new(overwrite=overwrite)
 
     def _require_new(self, *, overwrite: bool) -> None:
         """Check that the directory contains no other run.
@@ -194,7 +226,7 @@ class _Series:
             pooled=pooled,
         )
         keep_model(output / f"{plan.kind}-{summary.best}" / MODEL, output / MODEL, summary)
-        write_series(output, plan, summary.to_dict())
+        write_series(output, plan, summary.to_dict(), shares=self._shares)
         return SeriesFinished(output / MODEL, summary)
 
     def _stopped(self, stopped: Stopped, number: int) -> Stopped:

@@ -23,6 +23,8 @@ from ie_cli.training.series_summary import SeriesSummary
 
 _FILES = {"seed": "seeds.json", "fold": "folds.json"}
 SERIES_FILES = tuple(_FILES.values())
+SHARES = "processes"
+"""The field for the number of processes for whose batches together the runs are computed; it is left out for one."""
 _MEMBER = re.compile(r"(?:seed|fold)-\d{1,10}")
 Facts = dict[str, Any]
 
@@ -52,6 +54,8 @@ def read_series(output: Path) -> Facts | None:
             names = facts["runs"]
             if facts["kind"] != kind or not isinstance(facts["finished"], bool) or not isinstance(names, list):
                 raise ValueError("incomplete")
+            if not isinstance(facts.get(SHARES, 1), int):
+                raise ValueError(f"{SHARES} is not a number")
             require_intact(facts)
         except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
             raise DataError(f"{file}: damaged: {error}", hint="start again with --overwrite.") from error
@@ -59,13 +63,21 @@ def read_series(output: Path) -> Facts | None:
     return None
 
 
-def write_series(output: Path, plan: SeriesPlan, results: Mapping[str, Any] | None = None) -> None:
-    """Store the names of runs and, when all are finished, their results."""
+def write_series(output: Path, plan: SeriesPlan, results: Mapping[str, Any] | None = None, *, shares: int = 1) -> None:
+    """Store the names of runs and, when all are finished, their results.
+
+    Args:
+        output: the directory that contains them.
+        plan: the runs.
+        results: their results.
+        shares: number of processes for whose batches together their steps are computed.
+    """
     facts = {
         "format_version": 1,
         "kind": plan.kind,
         "finished": results is not None,
         "runs": plan.names,
+        **({SHARES: shares} if shares > 1 else {}),
         **(results or {}),
     }
     text = json.dumps(with_checksum(facts), ensure_ascii=False, indent=2)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,14 @@ def test_what_changes_in_a_pretrained_encoder_is_a_warning(screen: Console) -> N
     facts = {"tasks": {}, "steps": 1, "device": "cpu", "precision": "float32", "parameters": 1, "has_dev": True}
     TrainingView(quiet=False).follow(iter([Started(**facts, changes=("an option changes the encoder",))]))
     assert "warning: an option changes the encoder" in shown(screen)
+
+
+def test_the_start_of_a_run_names_its_processes(screen: Console, tmp_path: Path) -> None:
+    started = next(iter(train(recipe(write_jsonl(tmp_path / "train.jsonl", documents())), tmp_path / "run")))
+    assert isinstance(started, Started)
+    for count, named in ((1, "on cpu in float32"), (2, "on 2 processes, cpu in float32")):
+        TrainingView(quiet=False).follow([replace(started, processes=count, device="cpu", precision="float32")])
+        assert named in shown(screen)
 
 
 def test_quiet_prints_only_warnings(screen: Console, tmp_path: Path) -> None:

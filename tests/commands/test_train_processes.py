@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from support.corpora import documents, write_jsonl
@@ -16,6 +18,8 @@ from support.runner import ie
 from support.two_processes import COUNT
 
 from ie_cli.errors import TrainingError
+from ie_cli.recipe.loader import load_recipe
+from ie_cli.system.signals import Stopped
 from ie_cli.training import launch as module
 
 
@@ -40,6 +44,7 @@ def test_it_trains_and_reports_once(here: Path) -> None:
     first = start(here, "--processes", "2")
     _, errors = first.communicate(timeout=120)
     assert first.returncode == 0, errors
+    assert "3 steps on 2 processes, cpu in " in errors
     assert errors.count("model: run/model") == errors.count("all (micro)") == 1
     assert json.loads((here / "run" / "run.json").read_text(encoding="utf-8"))["processes"] == COUNT
     again = start(here, "--processes=2", "--set", "training.epochs=1")
@@ -72,15 +77,82 @@ def test_what_a_launcher_has_started_is_not_started_again(here: Path, monkeypatc
     assert "a launcher has already started 4 processes" in result.stderr
 
 
-def test_the_exit_code_is_that_of_the_first_process_that_failed() -> None:
-    def failure(code: int, timestamp: int) -> object:
-        return type("Failure", (), {"exitcode": code, "timestamp": timestamp})()
+def test_the_processes_share_the_cores_that_this_one_may_use(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # restored at the end
+    del os.environ["OMP_NUM_THREADS"]
+    monkeypatch.setenv("TORCHELASTIC_SIGNALS_TO_HANDLE", "SIGHUP")
+    monkeypatch.setattr(module, "available_cores", lambda: 9)
+    monkeypatch.setattr(module._Agent, "run", lambda self: threads.append(os.environ["OMP_NUM_THREADS"]) or result())
+    assert module.launch(load_recipe("small.yaml"), [], processes=2) == 0
+    assert threads == ["4"]
 
-    def result(**failures: object) -> object:
-        return type("Result", (), {"failures": {int(name[1:]): part for name, part in failures.items()}})()
 
-    assert module.exit_code(result()) == 0  # type: ignore[arg-type]
-    assert module.exit_code(result(p1=failure(1, 5), p0=failure(130, 6))) == 130  # type: ignore[arg-type]
-    assert module.exit_code(result(p2=failure(3, 5), p1=failure(4, 6))) == 3  # type: ignore[arg-type]
-    with pytest.raises(TrainingError, match="process 1 of the run was ended by SIGKILL"):
-        module.exit_code(result(p1=failure(-9, 5)))  # type: ignore[arg-type]
+def result(**failures: tuple[int, int]) -> Any:
+    """How processes ended: their exit codes, and when the agent noticed that."""
+    ended = {
+        int(name[1:]): SimpleNamespace(exitcode=code, timestamp=timestamp)
+        for name, (code, timestamp) in failures.items()
+    }
+    return SimpleNamespace(failures=ended)
+
+
+def test_the_exit_code_is_that_of_the_first_process_that_reports_an_error() -> None:
+    assert module.exit_code(result()) == 0
+    assert module.exit_code(result(p1=(1, 5), p0=(130, 6))) == 130
+    assert module.exit_code(result(p2=(3, 5), p1=(4, 6))) == 3
+    assert module.exit_code(result(p1=(1, 5), p0=(-15, 5))) == 1  # the agent has ended the first one
+    assert module.exit_code(result(p0=(-6, 5), p1=(1, 5))) == 1
+    assert module.exit_code(result(p1=(1, 5), p0=(-9, 35))) == 1  # the agent has killed it after some time
+
+
+@pytest.mark.parametrize(
+    ("ended", "named"),
+    [
+        ({"p1": (-9, 5)}, "process 1 of the run was ended by SIGKILL"),
+        ({"p1": (-9, 5), "p0": (-15, 5)}, "process 1 of the run was ended by SIGKILL"),
+        ({"p0": (1, 5), "p1": (-9, 5)}, "process 1 of the run was ended by SIGKILL"),
+        ({"p1": (-11, 5), "p0": (-6, 6)}, "process 1 of the run was ended by SIGSEGV"),
+        ({"p1": (-15, 5), "p0": (-9, 35)}, "process 1 of the run was ended by SIGTERM"),
+        ({"p0": (-6, 5), "p1": (-15, 5)}, "process 0 of the run was ended by SIGABRT"),
+        ({"p0": (-40, 5)}, "process 0 of the run was ended by signal 40"),
+    ],
+)
+def test_a_process_that_was_killed_is_named(ended: dict[str, tuple[int, int]], named: str) -> None:
+    with pytest.raises(TrainingError) as error:
+        module.exit_code(result(**ended))
+    assert error.value.message == named
+    assert ("lack of memory" in str(error.value.hint)) == named.endswith("SIGKILL")
+
+
+def test_a_signal_that_ends_processes_before_they_handle_it_stops_the_run() -> None:
+    for ended in ({"p0": (-15, 5), "p1": (-15, 5)}, {"p1": (-15, 5), "p0": (-9, 35)}):
+        with pytest.raises(Stopped) as stopped:
+            module.exit_code(result(**ended), signum=signal.SIGTERM)
+        assert stopped.value.exit_code == 143
+    assert module.exit_code(result(p0=(143, 6), p1=(-15, 5)), signum=signal.SIGTERM) == 143
+    with pytest.raises(TrainingError, match="SIGKILL"):
+        module.exit_code(result(p0=(-9, 5), p1=(-9, 5)), signum=signal.SIGTERM)
+
+
+@pytest.mark.parametrize("moment", ["before", "while", "after"])
+def test_a_signal_reaches_processes_that_are_being_started(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = module._Agent.__new__(module._Agent)
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda pid, signum: sent.append((pid, signum)))
+
+    def begin(self: Any, group: Any) -> dict[int, int]:
+        if moment == "while":
+            agent.forward(signal.SIGINT, None)
+        return {0: 70, 1: 71}
+
+    monkeypatch.setattr(module.LocalElasticAgent, "_start_workers", begin)
+    if moment == "before":
+        agent.forward(signal.SIGINT, None)
+        with pytest.raises(Stopped):
+            agent._start_workers(None)  # type: ignore[arg-type]
+        return
+    agent._start_workers(None)  # type: ignore[arg-type]
+    if moment == "after":
+        agent.forward(signal.SIGINT, None)
+    assert sent == [(70, signal.SIGINT), (71, signal.SIGINT)]

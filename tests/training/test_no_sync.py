@@ -33,7 +33,9 @@ def blind_run(made: Recipe, output: Path, monkeypatch: pytest.MonkeyPatch) -> Ru
     accelerator = Accelerator(gradient_accumulation_steps=made.training.accumulation)
     monkeypatch.setattr(Accelerator, "device", BLIND)
     monkeypatch.setattr(loop, "build_optimizer", lambda model, section, factors: torch.optim.AdamW(model.parameters()))
-    return Run(made, setup, output, accelerator=accelerator, stop=Stop())
+    run = Run(made, setup, output, accelerator=accelerator, stop=Stop())
+    run.connect()
+    return run
 
 
 def steps_of(run: Run, copies: Copies) -> Iterator[int]:

@@ -26,7 +26,8 @@ from ie_cli.training.events import Event, FinishedBefore, RunStarted, Saved, Ser
 from ie_cli.training.run import train
 from ie_cli.training.run_directory import clear, locked_directory, read_run, require_new_output, write_run
 from ie_cli.training.series import train_folds, train_seeds
-from ie_cli.training.series_directory import read_series
+from ie_cli.training.series_directory import read_series, write_series
+from ie_cli.training.series_plan import seeds_plan
 
 SCORES = {42: 0.5, 43: 0.9, 44: 0.7, 45: 0.95}
 """The scores of the runs by seed."""
@@ -42,14 +43,19 @@ class FakeTraining:
 
     Attributes:
         trained: the directories of the runs in which a step was made.
+        shares: for how many processes the steps of each run were computed.
     """
 
     def __init__(self, model: Path) -> None:
         self.model = model
         self.trained: list[str] = []
+        self.shares: list[int] = []
         self.failing: Exception | None = None
 
-    def __call__(self, made: Recipe, output: Path, *, overwrite: bool, resume: bool, stop: Stop) -> Iterator[Event]:
+    def __call__(
+        self, made: Recipe, output: Path, *, overwrite: bool, resume: bool, stop: Stop, shares: int = 1
+    ) -> Iterator[Event]:
+        self.shares.append(shares)
         require_new_output(output, overwrite=overwrite, resume=resume)
         before = read_run(output)
         if resume and before is not None and before["finished"]:
@@ -167,6 +173,17 @@ def test_a_stop_while_a_later_run_is_prepared_says_how_to_continue(fake: FakeTra
     with pytest.raises(Stopped) as caught:
         list(events)
     assert caught.value.kept == "seed 2 of 3: stopped; continue with --seeds 3 --resume"
+
+
+def test_runs_that_start_later_have_the_batches_of_the_first_one(fake: FakeTraining, tmp_path: Path) -> None:
+    output = tmp_path / "demo"
+    run(output, seeds=2)
+    assert fake.shares == [1, 1]
+    write_series(output, seeds_plan(recipe(Path("train.jsonl")), 2), shares=3)  # started with three processes
+    fake.shares.clear()
+    run(output, resume=True)
+    assert fake.shares == [3, 3, 3]
+    assert json.loads((output / "seeds.json").read_text(encoding="utf-8"))["processes"] == 3
 
 
 def test_a_finished_series_is_not_repeated_and_can_get_more_seeds(fake: FakeTraining, tmp_path: Path) -> None:

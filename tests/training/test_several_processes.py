@@ -7,6 +7,7 @@ changes: sums are added in another order. The F1 is equal to the last digit, bec
 from __future__ import annotations
 
 import csv
+import json
 import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -37,8 +38,9 @@ from ie_cli.system.signals import Stop, Stopped
 from ie_cli.training import joint_scoring, loop
 from ie_cli.training import run as run_module
 from ie_cli.training.checkpoint import read_checkpoint
-from ie_cli.training.events import Evaluated, Halved, Started
+from ie_cli.training.events import Evaluated, Halved, RunStarted, Started
 from ie_cli.training.run import train
+from ie_cli.training.series import train_folds, train_seeds
 from ie_cli.training.shares import divide
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
@@ -274,28 +276,111 @@ def test_a_run_is_resumed_with_another_number_of_processes(pair: Pair, tmp_path:
         next(train(made, tmp_path / "cut"))
 
 
-def test_an_error_of_one_process_is_that_of_all(pair: Pair, tmp_path: Path) -> None:
+PLACES = [
+    "run.prepare",
+    "run.require_outside",
+    "run._facts",
+    "loop.build_optimizer",
+    "loop.build_balancer",
+    "run.open_loggers",
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_an_error_of_one_process_is_that_of_all(place: str, pair: Pair, tmp_path: Path) -> None:
+    assert (
+        pair.run(fail, ner(tmp_path), tmp_path / "run", place, [1], timeout=60)
+        == [["DataError: disk is gone", True]] * 2
+    )
+
+
+def test_an_error_that_all_processes_find_is_reported_once(pair: Pair, tmp_path: Path) -> None:
     made = ner(tmp_path)
-    found = pair.run(fail_in_second, made, tmp_path / "run")
-    assert found[0] == ["DataError: disk is gone", True]
-    assert found[1] == ["DataError: disk is gone", True]
     (tmp_path / "taken").write_text("")
-    for outcome, everywhere in pair.run(fail_in_second, made, tmp_path / "taken"):
+    for outcome, everywhere in pair.run(fail, made, tmp_path / "taken", None, []):
         assert "is a file" in outcome
+        assert everywhere
+    pair.run(watch, made, tmp_path / "run", {"stop_at": (0, 1)})
+    for place in ("run.require_same_precision", "run.read_checkpoint", "evaluator.Extractor.from_pretrained"):
+        for resumed in pair.run(fail, made, tmp_path / "run", place, [0, 1], True):
+            assert resumed == ["DataError: disk is gone", True], place
+    (tmp_path / "run" / "run.json").write_text("{")
+    for outcome, everywhere in pair.run(fail, made, tmp_path / "run", None, [], True):
+        assert "damaged" in outcome
         assert everywhere
 
 
-def fail_in_second(made: Recipe, output: Path) -> list[Any]:
-    """Train, with an error in the second process only."""
+def test_what_is_wrong_with_several_runs_is_reported_once_and_at_once(pair: Pair, tmp_path: Path) -> None:
+    made = ner(tmp_path)
+    named = made.model_copy(update={"data": made.data.model_copy(update={"dev": str(tmp_path / "train.jsonl")})})
+    (tmp_path / "taken").write_text("")
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "seeds.json").write_text("{")
+    for run, output, options, wrong in (
+        (train_seeds, tmp_path / "taken", {"seeds": 2}, "is a file"),
+        (train_seeds, tmp_path / "runs", {"seeds": 1}, "expected at least 2"),
+        (train_folds, tmp_path / "runs", {"folds": 2}, "--folds takes development data"),
+        (train_seeds, tmp_path / "all", {"seeds": 2, "resume": True}, "damaged"),
+    ):
+        for outcome, everywhere in pair.run(fail_in_series, run, named, output, options, timeout=30):
+            assert wrong in outcome
+            assert everywhere
 
-    def fail(*arguments: Any) -> Any:
+
+def test_several_runs_keep_their_batches_with_another_number_of_processes(pair: Pair, tmp_path: Path) -> None:
+    made = ner(tmp_path, epochs=1)  # 20 examples: 3 steps of 8, 2 of 16
+    for run, name, count in ((train_seeds, "seed", {"seeds": 2}), (train_folds, "fold", {"folds": 2})):
+        fields = made.data.model_copy(update={"dev": None if name == "fold" else made.data.dev})
+        one, output = made.model_copy(update={"data": fields}), tmp_path / name
+        found = pair.run(steps_in_series, run, one, output, {**count, "resume": False}, 1)
+        assert found[0] == found[1]
+        again = steps_in_series(run, one, output, {**count, "resume": True})
+        assert json.loads((output / f"{name}s.json").read_text())["processes"] == COUNT
+        runs = [json.loads((output / f"{name}-{number}" / "run.json").read_text()) for number in labels(name)]
+        assert [facts["processes"] for facts in runs] == [COUNT] * 2
+        if name == "seed":
+            assert found[0] == [2]
+            assert again == [2]  # the first one is finished
+
+
+def labels(kind: str) -> tuple[int, int]:
+    """The names of two runs."""
+    return (42, 43) if kind == "seed" else (1, 2)
+
+
+def steps_in_series(
+    run: Any, made: Recipe, output: Path, options: dict[str, Any], most: int | None = None
+) -> list[int]:
+    """Start several runs that are compared, stop when a number of them are trained, and return their numbers of steps."""
+    steps: list[int] = []
+    for event in run(made, output, **options):
+        if isinstance(event, Started):
+            steps.append(event.steps)
+        if isinstance(event, RunStarted) and event.number > (most or event.number):
+            break
+    return steps
+
+
+def fail_in_series(run: Any, made: Recipe, output: Path, options: dict[str, Any]) -> list[Any]:
+    """Start several runs that are compared, and return the error, and whether it is reported once."""
+    try:
+        list(run(made, output, **options))
+    except IEError as error:
+        return [f"{type(error).__name__}: {error}", error.everywhere]
+    return []
+
+
+def fail(made: Recipe, output: Path, place: str | None, ranks: Sequence[int], resume: bool = False) -> list[Any]:
+    """Train, with an error at some place of some processes, and return the error, and whether it is reported once."""
+
+    def raising(*arguments: Any, **options: Any) -> Any:
         raise DataError("disk is gone")
 
     with ExitStack() as stack:
-        if launched_rank() == 1:
-            stack.enter_context(patch.object(run_module, "prepare", fail))
+        if place is not None and launched_rank() in ranks:
+            stack.enter_context(patch(f"ie_cli.training.{place}", raising))
         try:
-            list(train(made, output))
+            list(train(made, output, resume=resume))
         except IEError as error:
             return [f"{type(error).__name__}: {error}", error.everywhere]
     return []
