@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import random
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,8 @@ LABELS = ("person", "city")
 DEV = 500
 SECONDS = 6.0
 """How long the loader, and the steps, are measured."""
+READINGS = 3
+"""The smallest number of readings of the speed of the steps."""
 
 
 def sentences(count: int, seed: int = 1) -> Iterator[dict[str, Any]]:
@@ -113,6 +116,7 @@ def recipe_of(directory: Path) -> Any:
 def start(directory: Path) -> dict[str, Any]:
     """Start a run and train it for some seconds, then read batches without a model; in a process of its own."""
     memory, began = Memory(), time.perf_counter()
+    from ie_cli.training.events import Progress
     from ie_cli.training.run import train
     from ie_cli.training.sampling import Steps, build_steps
     from ie_cli.training.setup import prepare
@@ -126,11 +130,13 @@ def start(directory: Path) -> dict[str, Any]:
     found |= {"start": time.perf_counter() - began, "start_memory": memory.restart()}
     began = time.perf_counter()
     for event in events:
-        rates.append(getattr(event, "rate", 0.0))
-        if time.perf_counter() - began > SECONDS:
+        if isinstance(event, Progress):
+            rates.append(event.rate)
+        if len(rates) > READINGS and time.perf_counter() - began > SECONDS:
             break
     events.close()
-    found |= {"steps": sorted(rates)[len(rates) // 2], "steps_memory": memory.restart()}
+    # The first reading includes what precedes the first step.
+    found |= {"steps": statistics.median(rates[1:] or [0.0]), "steps_memory": memory.restart()}
     mixture, sampler = build_steps(prepare(recipe), recipe)
     steps = Steps(mixture)
     began, examples = time.perf_counter(), 0

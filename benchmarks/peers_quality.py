@@ -34,7 +34,7 @@ from trials import claimed, result_at, run_measured, spread, train_once, write_l
 from ie_cli.document import Document
 
 OURS = "ie"
-BATCH = 16
+BATCH = 8
 SCHEDULE = ("training.schedule=cosine", "training.trackers=[csv]", "training.checkpoints=1")
 Rates = tuple[float, float]
 """Learning rates of the encoder and of the head; peers with one rate use the first."""
