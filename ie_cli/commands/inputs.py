@@ -222,9 +222,8 @@ class ModelChoice:
         from ie_cli.modeling.devices import SHARED, gpu_count
 
         if self.device in SHARED and (gpus := gpu_count()) > 1:
-            say(
-                f"hint: 1 of {gpus} GPUs is used; `-o DIRECTORY/ --workers {gpus}` uses all of them for several input files"
-            )
+            command = f"ie predict INPUTS -o DIRECTORY/ --workers {gpus}"
+            say(f"hint: 1 of {gpus} GPUs is used; `{command}` uses all of them for several files")
 
     def engine(self) -> tuple[Engine, Extractor]:
         """Load the model, and return its engine, restricted to a task if one is named, and the model.

@@ -107,8 +107,7 @@ def train(
     processes.together(lambda: require_outside(output, recipe.training.init_from))
     with stop.interruptible():
         setup = processes.together(lambda: _prepare(recipe, output if resume else None))
-    shares = processes.count if shares is None else shares
-    facts = processes.together(lambda: _facts(recipe, setup, techniques, processes=shares))
+    facts = processes.together(lambda: _facts(recipe, setup, techniques, processes=shares or processes.count))
     with ExitStack() as stack:
         enter = partial(_enter, stack, output, recipe, overwrite=overwrite, resume=resume)
         if (writes or processes.several) and processes.on_first(enter):
@@ -119,8 +118,6 @@ def train(
         run = Run.start(recipe, setup, output, stop=stop, **options)
         processes.together(lambda: require_agreement(run.accelerator, first=writes))
         yield processes.together(lambda: _start_or_resume(run, facts, earlier, writes=writes))
-        for path in run.damaged if writes else ():
-            discard(path)
         names = recipe.training.trackers if writes else []
         log = processes.together(lambda: stack.enter_context(_open_logs(run, names)))
         for event in _logged(run, log, facts):
@@ -128,8 +125,13 @@ def train(
                 write_run(output, facts | {"trained": asdict(event)})
             yield event
         if writes:
-            write_run(output, facts | {"finished": True})
-            finish_directory(output)
+            _finish(output, facts)
+
+
+def _finish(output: Path, facts: Facts) -> None:
+    """Record that a run is finished, and remove what only an unfinished one needs."""
+    write_run(output, facts | {"finished": True})
+    finish_directory(output)
 
 
 def _require_ready(output: Path, *, overwrite: bool, resume: bool) -> None:
@@ -210,6 +212,8 @@ def _start_or_resume(run: Run, facts: Facts, earlier: _EarlierRun | None, *, wri
             # Only now, so that an error in the input does not destroy the model of an earlier run.
             clear(run.output)
             write_run(run.output, facts)
+    for path in run.damaged if writes else ():
+        discard(path)
     return replace(
         started(run, None if earlier is None else run.step),
         earlier_precision=None if earlier is None else earlier.precision,

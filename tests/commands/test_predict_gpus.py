@@ -107,7 +107,7 @@ def test_one_process_says_once_that_other_gpus_are_idle(
     output: str, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    hint = "hint: 1 of 4 GPUs is used; `-o DIRECTORY/ --workers 4` uses all of them for several input files"
+    hint = "hint: 1 of 4 GPUs is used; `ie predict INPUTS -o DIRECTORY/ --workers 4` uses all of them for several files"
     assert predict("-o", output.format("out")).count(hint) == 1
     assert "GPU" not in predict("-o", output.format("quiet"), "--quiet")
     assert "GPU" not in predict("-o", output.format("cpu"), "--device", "cpu")

@@ -114,12 +114,13 @@ def test_the_low_threshold_follows_the_number_of_candidates() -> None:
     decoder = twice(45.0, made)
     outputs: Any = None
     decoder.decode(outputs, MASK)  # 55 candidates one logit below, 100 two below, 145 three below
-    assert made == pytest.approx([0.5, 1 / (1 + np.e), 1 / (1 + np.e**2), 1 / (1 + np.e**3)])
+    lowered = [0.5, 1 / (1 + np.e), 1 / (1 + np.e**2), 1 / (1 + np.e**3)]
+    assert made == pytest.approx([*lowered, lowered[2]])  # raised to where the batch has no more than tokens
     assert decoder.floor == pytest.approx(1 / (1 + np.e**2))
     made.clear()
     decoder.decode(outputs, MASK)
     assert made == pytest.approx([0.5, decoder.floor])
-    decoder.decode(outputs, MASK[:, :60])
+    decoder.decode(outputs, MASK[:, :40])
     assert decoder.floor == pytest.approx(1 / (1 + np.e))
     decoder.decode(outputs, MASK[:, :4])  # raised as far as this batch needs, whatever was before
     assert decoder.floor == 0.5

@@ -1,83 +1,79 @@
-"""The connection of the processes of a run: how it is closed, and what is said of its errors."""
+"""A run has several processes if a launcher sets all its variables; a single variable changes nothing."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import torch
-from support.two_processes import COUNT
-from torch.distributed import TCPStore
+from support.corpora import documents, recipe, write_jsonl
 
-from ie_cli.errors import TrainingError
-from ie_cli.training import processes as module
+from ie_cli.errors import DataError, TrainingError
+from ie_cli.system.launcher import launched_rank
+from ie_cli.training import run as module
+from ie_cli.training.run import train
 
-ENDING = """
-import atexit
-import sys
-from torch import distributed
-atexit.register(lambda: print("connected" if distributed.is_initialized() else "disconnected"))  # called last
-from ie_cli.recipe.schema import Recipe
-from ie_cli.training.processes import Processes, wait_for_end_of_first
-fields = {"name": "ending", "data": {"train": "train.jsonl"}, "encoder": {"name": "hash_cnn"}, "training": {"device": "cpu"}}
-recipe = Recipe.model_validate(fields)
-processes = Processes.connect(recipe)
-assert processes.gather(processes.rank) == [0, 1]
-if not processes.first:
-    wait_for_end_of_first()
-sys.exit(3)
-"""
+LAUNCHED = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+VARIABLES = (*LAUNCHED, "PMI_SIZE", "PMI_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK")
 
 
-def test_a_process_closes_its_connections_before_it_ends(tmp_path: Path) -> None:
-    store = TCPStore("localhost", 0, None, is_master=True, wait_for_workers=False)
-    common = {"WORLD_SIZE": str(COUNT), "MASTER_ADDR": "localhost", "MASTER_PORT": str(store.port)}
-    common |= {"TORCHELASTIC_USE_AGENT_STORE": "True", "OMP_NUM_THREADS": "1"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", ENDING],
-            env=os.environ | common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(COUNT)
-    ]
-    for process in started:
-        output, errors = process.communicate(timeout=100)
-        assert (process.returncode, output, errors) == (3, "disconnected\n", "")
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.mark.parametrize(
-    ("raised", "message", "everywhere"),
+    ("environment", "first"),
     [
-        (
-            "[/x/gloo/pair.cc:553] Connection closed by peer [127.0.0.1]:41",
-            "Connection closed by peer [127.0.0.1]:41",
-            True,
-        ),
-        (
-            "[/x/gloo/pair.cc:537] Read error [127.0.0.1]:41: reset. This is typically caused by bugs.",
-            "Read error [127.0.0.1]:41: reset",
-            True,
-        ),
-        (
-            "NCCL error: remote process exited or stopped\nmore",
-            "NCCL error: remote process exited or stopped",
-            True,
-        ),
-        ("CUDA error: device-side assert triggered\nmore", "CUDA error: device-side assert triggered", False),
-        ("The size of tensor a (3) must match", "The size of tensor a (3) must match", False),
-        ("", "RuntimeError", False),
+        ({}, True),
+        ({"RANK": "1"}, True),
+        ({"RANK": "1", "WORLD_SIZE": "1"}, True),
+        ({"RANK": "3", "MASTER_ADDR": "x"}, True),
+        (LAUNCHED, True),
+        (LAUNCHED | {"WORLD_SIZE": "1"}, True),
+        (LAUNCHED | {"RANK": "1", "LOCAL_RANK": "1"}, False),
+        ({"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "0"}, True),
+        ({"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "3"}, False),
+        ({"PMI_SIZE": "2", "PMI_RANK": "1"}, False),
     ],
+    ids=str,
 )
-def test_the_error_of_an_exchange_says_what_has_happened(raised: str, message: str, everywhere: bool) -> None:
-    with pytest.raises(TrainingError) as error, module._collective():
-        raise RuntimeError(raised)
-    assert error.value.message == f"the processes of the run could not exchange data: {message}"
-    assert error.value.everywhere == everywhere
-    with pytest.raises(RuntimeError, match="out of memory"), module._collective():
-        raise torch.OutOfMemoryError("CUDA out of memory.")
+def test_who_writes(environment: dict[str, str], first: bool) -> None:
+    assert (launched_rank(environment) == 0) is first
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"WORLD_SIZE": "2"}, "has WORLD_SIZE=2, but no RANK and no LOCAL_RANK and no MASTER_ADDR"),
+        ({"LOCAL_RANK": "1"}, "has LOCAL_RANK=1, but no RANK"),
+        (LAUNCHED | {"MASTER_PORT": ""}, "but no MASTER_PORT"),
+        (LAUNCHED | {"RANK": "2"}, "process 2 of 2, counted from 0"),
+        (LAUNCHED | {"RANK": "x"}, "RANK=x, which is not a number"),
+        (LAUNCHED | {"WORLD_SIZE": "two"}, "WORLD_SIZE=two, which is not a number"),
+    ],
+    ids=str,
+)
+def test_incomplete_launcher_variables_are_reported(environment: dict[str, str], message: str) -> None:
+    with pytest.raises(TrainingError, match=message) as error:
+        launched_rank(environment)
+    assert "torchrun" in str(error.value.hint)
+
+
+def test_a_rank_alone_replaces_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = recipe(write_jsonl(tmp_path / "train.jsonl", documents()), training={"epochs": 1})
+    monkeypatch.setenv("RANK", "1")
+    list(train(made, tmp_path / "run"))
+    assert (tmp_path / "run" / "run.json").exists()
+    before = (tmp_path / "run" / "model" / "model.safetensors").stat()
+    with pytest.raises(DataError, match="already exists"):
+        list(train(made, tmp_path / "run"))
+    assert (tmp_path / "run" / "model" / "model.safetensors").stat() == before
+
+
+def test_accelerate_and_the_environment_must_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = recipe(write_jsonl(tmp_path / "train.jsonl", documents()), training={"epochs": 1})
+    monkeypatch.setattr(module, "is_first_process", lambda: False)
+    with pytest.raises(TrainingError, match="accelerate sees this as process 0 of 1"):
+        list(train(made, tmp_path / "run"))
+    assert not (tmp_path / "run").exists()

@@ -79,7 +79,7 @@ def findings(made: Recipe) -> list[tuple[str, str]]:
 def test_check_says_what_is_decided_and_lists_what_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert findings(recipe_of(tmp_path, cut=0)) == []
     share = "train: 1 of 10 spans (10.00%) start or end inside a word, and"
-    odd = "train: 1 of 10 entities start or end inside a word"
+    odd = "train: 1 of 10 entities starts or ends inside a word"
     allowed = findings(recipe_of(tmp_path, cut=1))
     assert ("note", f"{share} predictions may (head.whole_words: auto)") in allowed
     assert all(text.startswith((share, odd)) for _, text in allowed)
