@@ -30,6 +30,22 @@ class Stopped(KeyboardInterrupt):
 
 
 @contextmanager
+def handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Let a function handle SIGINT and SIGTERM; outside the main thread, where Python forbids handlers, do nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # A shell that starts a command in the background makes it ignore Ctrl-C.
+    handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in handled}
+    try:
+        yield
+    finally:
+        for number, handler_before in before.items():
+            signal.signal(number, handler_before)
+
+
+@contextmanager
 def stopping() -> Iterator[None]:
     """Let SIGINT and SIGTERM raise `Stopped` while a command runs, so that incomplete output is cleaned up.
 
@@ -39,16 +55,8 @@ def stopping() -> Iterator[None]:
     def handle(signum: int, frame: FrameType | None) -> None:
         raise Stopped(signum)
 
-    if threading.current_thread() is not threading.main_thread():
+    with handled_by(handle):
         yield
-        return
-    handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, handle) for number in handled}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class Stop:
@@ -68,17 +76,8 @@ class Stop:
     @contextmanager
     def listening(self) -> Iterator[Stop]:
         """Handle the signals inside the context; outside the main thread, where Python forbids handlers, do nothing."""
-        if threading.current_thread() is not threading.main_thread():
+        with handled_by(self._handle):
             yield self
-            return
-        # A shell that starts a command in the background makes it ignore Ctrl-C.
-        handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, self._handle) for number in handled}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:

@@ -6,10 +6,9 @@ import logging
 import os
 import signal
 import sys
-import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -25,7 +24,7 @@ from ie_cli.modeling.devices import choose_device
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.cores import available_cores
 from ie_cli.system.launcher import number_of_processes
-from ie_cli.system.signals import SIGNALS, Stopped
+from ie_cli.system.signals import Stopped, handled_by
 
 _CONSEQUENCES = (signal.SIGTERM, signal.SIGABRT)
 
@@ -73,7 +72,7 @@ def launch(recipe: Recipe, arguments: Sequence[str], *, processes: int) -> int:
         DefaultLogsSpecs(),
     )
     try:
-        with _handled(agent.forward):
+        with handled_by(agent.forward):
             return exit_code(agent.run(), signum=agent.signum)
     finally:
         logging.disable(logging.NOTSET)
@@ -144,18 +143,3 @@ class _Agent(LocalElasticAgent):
         if self.signum is not None:
             self.forward(self.signum, None)
         return started
-
-
-@contextmanager
-def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Handle SIGINT and SIGTERM, unless they are ignored."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, handler) for number in handled}
-    try:
-        yield
-    finally:
-        for number, handler_before in before.items():
-            signal.signal(number, handler_before)
