@@ -1,0 +1,5 @@
+"""The GPU of the tests that need one."""
+
+from __future__ import annotations
+
+GPU = "cuda"
