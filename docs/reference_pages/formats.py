@@ -55,6 +55,7 @@ EXAMPLES = {
     "duee": Sample("events.duee.json", "jsonl"),
     "uie": Sample("prompts.uie.json", "jsonl"),
     "doccano": Sample("relations.doccano.jsonl", "jsonl"),
+    "doccano-csv": Sample("characters.doccano.csv"),
     "label_studio": Sample("label_studio.json", "json"),
     "prodigy": Sample("prodigy.jsonl", "jsonl"),
     "spacy-json": Sample("spacy.json", "json"),

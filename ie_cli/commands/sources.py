@@ -220,7 +220,9 @@ def _files_in(directory: Input, *, quiet: bool) -> list[str]:
     """
     found = files_in(directory.path, directory.format)
     if found.tag_names and not quiet:
-        say(f"{directory.path}: not read as data: {', '.join(map(os.path.basename, found.tag_names))} (names of tags)")
+        say(
+            f"{directory.path}: not read as data: {', '.join(map(os.path.basename, found.tag_names))} (names of tags or labels)"
+        )
     if found.others and not quiet:
         shown = ", ".join(found.others[:_SHOWN]) + (", …" if len(found.others) > _SHOWN else "")
         say(

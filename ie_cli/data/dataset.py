@@ -17,6 +17,7 @@ from ie_cli.errors import DataError
 from ie_cli.formats import Reading, find_tokens, format_of, is_container, read_documents
 from ie_cli.formats.common.base import TokenFile, Tokens
 from ie_cli.formats.common.hub_dataset import PREFIX
+from ie_cli.formats.common.tag_names import find_label_names
 from ie_cli.formats.registry import READING_OPTIONS, UnusedOption, unused_option, unused_options
 from ie_cli.recipe.folds import fold_of
 from ie_cli.recipe.loader import given_options
@@ -174,9 +175,12 @@ def _fingerprints(splits: Sequence[Split]) -> list[str | None]:
                 digest.update(block)
         for digest in digests:
             digest.update(b"\0file\0")
+    names = [sorted(find_label_names(source).items()) for source in sources]
     for split, digest in zip(splits, digests, strict=True):
         if any(layouts := split.signatures()):
             digest.update(json.dumps(layouts).encode())
+        if any(names):
+            digest.update(json.dumps(names).encode())
     return [digest.hexdigest() for digest in digests]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ie_cli.formats import doccano, label_studio, label_studio_writer, prodigy, spacy_json
+from ie_cli.formats import doccano, doccano_csv, label_studio, label_studio_writer, prodigy, spacy_json
 from ie_cli.formats.common.base import Format
 from ie_cli.formats.common.json_stream import ARRAY
 
@@ -25,6 +25,7 @@ ANNOTATION_TOOLS: dict[str, Format] = {
         by_line=True,
         arrays=True,
     ),
+    "doccano-csv": doccano_csv.FORMAT,
     "label_studio": Format(
         "label_studio",
         "Label Studio: JSON and JSON-MIN; written as tasks with predictions",

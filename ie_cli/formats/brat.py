@@ -103,14 +103,16 @@ def read(path: str, reading: Reading) -> Iterator[Record]:
     """
     beyond: Counter[str] = Counter()
     is_related = cache(declares_relations)
+    root = Path(path)
     if not os.path.isdir(path):
-        files = [(Path(path).with_suffix(""), Path(path).stem)]
+        files = [(root, root.with_suffix(TEXTS), root.stem)]
     else:
-        files = [(name, name.relative_to(path).as_posix()) for name in _names_in(Path(path), reading)]
-    for name, id in files:
-        record = _document(Path(f"{name}{ANNOTATIONS}"), Path(f"{name}{TEXTS}"), id, reading, beyond)
+        names = _names_in(root, reading)
+        files = [(Path(f"{n}{ANNOTATIONS}"), Path(f"{n}{TEXTS}"), n.relative_to(root).as_posix()) for n in names]
+    for file, text, id in files:
+        record = _document(file, text, id, reading, beyond)
         if isinstance(record, Document) and reading.annotation:
-            record.related = is_related(name.parent)
+            record.related = is_related(file.parent)
         yield record
     for line in describe_beyond(path, beyond):
         reading.report(line)

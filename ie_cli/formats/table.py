@@ -53,7 +53,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     head = next(((number, line) for number, line in stream if line.strip()), None)
     if head is None:
         return
-    rows = _rows(chain([head], stream), path, separator_of(head[1]))
+    rows = csv_rows(chain([head], stream), path, separator_of(head[1]))
     _, names = next(rows)
     yield from read_table(list(names), rows, path, reading)
 
@@ -99,8 +99,8 @@ def is_header(line: str, *, clear: bool = True) -> bool:
     return found is not None and (found.is_clear or not clear)
 
 
-def _rows(lines: Iterable[tuple[int, str]], path: str, separator: str) -> Iterator[Cells]:
-    """Yield the rows, each with the place of its first line.
+def csv_rows(lines: Iterable[tuple[int, str]], path: str, separator: str) -> Iterator[Cells]:
+    """Yield the rows of lines with their ends, each with the place of its first line.
 
     Raises:
         DataError: a row is invalid; where the next one starts is then not known.

@@ -18,13 +18,14 @@ from ie_cli.formats.common.research_json import research_format
 from ie_cli.formats.common.spacy_records import is_pair_line, parse_record
 from ie_cli.formats.common.tag_schemes import split_tag
 from ie_cli.formats.common.tool_records import tool_of
+from ie_cli.formats.doccano_csv import looks_like_characters
 from ie_cli.formats.multihead import DOCUMENT_MARKER
 from ie_cli.formats.table import is_header, table_of
 
 HINT = (
-    "set data.format in the recipe: jsonl, duie, triples, conll04, multihead, cluener, doccano, label_studio, prodigy, "
-    "spacy-json, bio-json, w2ner, dygie, oneie, duee, uie, oneke, pairs, pairs-json, text (one document per line), or conll "
-    "(also lines of single tokens)."
+    "set data.format in the recipe: jsonl, duie, triples, conll04, multihead, cluener, doccano, doccano-csv, label_studio, "
+    "prodigy, spacy-json, bio-json, w2ner, dygie, oneie, duee, uie, oneke, pairs, pairs-json, text (one document per line), or "
+    "conll (also lines of single tokens)."
 )
 TABLE_HINT = (
     "a table needs a first line with the names of its columns: text, start, end and label (a span per row), text and entities, "
@@ -80,6 +81,8 @@ def detect(head: Sequence[tuple[int, str]], source: str) -> str:
         return "conll"
     if is_header(lines[0]):
         return table_of(lines[0])
+    if looks_like_characters(line for _, line in head):
+        return "doccano-csv"
     if looks_like_pairs(head):
         return "pairs"
     if source.lower().endswith(_TABLES) and is_header(lines[0], clear=False):
