@@ -57,6 +57,7 @@ EXAMPLES = {
     "doccano": Sample("relations.doccano.jsonl", "jsonl"),
     "doccano-csv": Sample("characters.doccano.csv"),
     "label_studio": Sample("label_studio.json", "json"),
+    "label_studio-csv": Sample("label_studio.csv"),
     "prodigy": Sample("prodigy.jsonl", "jsonl"),
     "spacy-json": Sample("spacy.json", "json"),
     "oneke": Sample("lists.oneke.json", "jsonl"),

@@ -19,6 +19,7 @@ from ie_cli.formats.common.spacy_records import is_pair_line, parse_record
 from ie_cli.formats.common.tag_schemes import split_tag
 from ie_cli.formats.common.tool_records import tool_of
 from ie_cli.formats.doccano_csv import looks_like_characters
+from ie_cli.formats.label_studio_csv import looks_like_export
 from ie_cli.formats.multihead import DOCUMENT_MARKER
 from ie_cli.formats.table import is_header, table_of
 
@@ -79,6 +80,8 @@ def detect(head: Sequence[tuple[int, str]], source: str) -> str:
     rows = [(number, line) for number, line in head if line.strip() and not line.startswith(_NO_TOKEN)]
     if looks_like_columns([line for _, line in rows]) or width_of([line for _, line in rows[:20]]):
         return "conll"
+    if looks_like_export(line for _, line in head):
+        return "label_studio-csv"
     if is_header(lines[0]):
         return table_of(lines[0])
     if looks_like_characters(line for _, line in head):
