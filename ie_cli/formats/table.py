@@ -7,8 +7,8 @@ Three layouts are read:
   Consecutive rows with the same id, or the same text if there are no ids, are one document. A row without start, end and label
   is a text without a span. The column ``number`` of a table that `ie` has written, or one that is named, counts the spans of
   each document.
-- a document per row: ``text`` and ``entities`` (a list as in native JSON), or ``tokens`` and ``ner_tags`` (lists as JSON or in
-  Python's notation, or separated by spaces). Other columns are user fields.
+- a document per row: ``text`` and ``entities`` (a list as in native JSON, also named ``label``, ``labels`` or ``ner``), or
+  ``tokens`` and ``ner_tags`` (lists as JSON or in Python's notation, or separated by spaces). Other columns are user fields.
 - a token per row: ``word`` and ``tag``, and ``sentence_id``, which may be filled in the first row of a sentence only.
 
 Written is a span per row, with a row for each document without spans. Text in quotes may contain line ends, which are kept.

@@ -351,3 +351,21 @@ def test_numbers_of_another_table_do_not_split_documents(tmp_path: Path) -> None
 def test_a_record_is_one_row_whatever_its_line_ends(text: str) -> None:
     rows = list(csv.reader(io.StringIO(table.write(Document(text)), newline="")))
     assert [row[1] for row in rows] == [text]
+
+
+@pytest.mark.parametrize("name", ["entities", "Label", "labels", "ner", "spans"])
+@pytest.mark.parametrize(
+    "cell", ['[[0, 4, "person"]]', "[(0, 4, 'person')]", '[{"start_offset": 0, "end_offset": 4, "label": "person"}]']
+)
+def test_entities_in_columns_with_the_names_of_other_tools(name: str, cell: str, tmp_path: Path) -> None:
+    quoted = cell.replace('"', '""')
+    found = of(tmp_path / "x.csv", f'id,text,{name}\n1,Anna met,"{quoted}"\n2,It rained.,[]\n')
+    assert found == [Document("Anna met", [Entity(0, 4, "person")], id="1"), Document("It rained.", id="2")]
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"), [("label", "[sic] news"), ("label", "['good', 'long']"), ("tone", "[[0, 4, 'x']]")]
+)
+def test_other_cells_with_brackets_are_user_fields(name: str, cell: str, tmp_path: Path) -> None:
+    [found] = of(tmp_path / "x.csv", f'id,text,{name}\n1,Anna met,"{cell}"\n')
+    assert found == Document("Anna met", id="1", meta={name: cell})

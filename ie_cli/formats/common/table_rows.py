@@ -9,7 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from ie_cli.errors import DataError
+from ie_cli.formats.common.annotation_fields import ENTITY_FIELDS
 from ie_cli.formats.common.base import Reading, Record, short
+from ie_cli.formats.common.entity_fields import has_entity_form
 from ie_cli.formats.common.pair_fields import PairNames
 from ie_cli.formats.common.span_rows import documents, is_empty, sentences
 from ie_cli.formats.common.table_columns import HINT, TEXT_PARTS, TableColumns
@@ -128,7 +130,10 @@ def _records(columns: TableColumns, rows: Iterable[Cells]) -> Iterator[Row]:
             fields["id"] = int(fields["id"])
         if "text" in fields and not isinstance(fields["text"], str):
             fields["text"] = "" if is_empty(fields["text"]) else str(fields["text"])
-        yield where, {name: _list(name, value) if name in _LISTS else value for name, value in fields.items()}
+        yield (
+            where,
+            {name: _list(name, value) if name in _LISTS else _spans(name, value) for name, value in fields.items()},
+        )
 
 
 def _list(name: str, value: Any) -> Any:
@@ -144,7 +149,17 @@ def _list(name: str, value: Any) -> Any:
         return loads(text)
     except ValueError:
         found = _python(text)
+        if isinstance(found, list):  # JSON has no tuples
+            return [list(item) if isinstance(item, tuple) else item for item in found]
         return value if found is None else found
+
+
+def _spans(name: str, value: Any) -> Any:
+    """Return the entities that a cell contains in a column with a name that other tools give them, otherwise the cell."""
+    if not isinstance(value, str) or not value.lstrip().startswith("[") or name.casefold() not in ENTITY_FIELDS:
+        return value
+    found = _list(name, value)
+    return found if isinstance(found, list) and all(map(has_entity_form, found)) else value
 
 
 _TOKENS = frozenset({"tokens", "ner_tags"})
