@@ -21,7 +21,7 @@ others differ are counted. doccano downloads a zip file with a file for each use
 
 Labels that are numbers, as versions before 1.0 exported them, get their names from ``label_config.json`` beside the file: the
 labels of the project, exported on its page of labels (``[{"id": 12, "text": "person", …}, …]``). Without a name, the number is
-read as text. The CSV of the first versions is `doccano-csv`.
+read as text. The CSV of the first versions is `doccano-csv`; later ones exported a span per row, as in `csv`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from ie_cli.formats import jsonl
 from ie_cli.formats.common.base import Lines, Reading, Record
 from ie_cli.formats.common.entity_fields import has_entity_form, offset_names
 from ie_cli.formats.common.json_stream import lines_or_array
-from ie_cli.formats.common.tag_names import LABEL_CONFIG, find_label_names
+from ie_cli.formats.common.tag_names import LABEL_CONFIG, NAMED_LABELS, find_label_names
 from ie_cli.formats.common.tool_fields import count_tool_losses, mentions_of, user_fields
 from ie_cli.formats.common.tool_records import is_unwritten
 
@@ -66,10 +66,11 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
 
     objects = lines_or_array(lines, path)
     yield from jsonl.read_objects(objects, path, reading, prepare=prepare, bookkeeping=("id", "user"))
+    if users.named:
+        reading.report(NAMED_LABELS.format(path=path, count=f"{users.named:,}"))
     for count, what in (
         (users.several, "records annotated by several users, of which the first one listed is read"),
         (users.different, "of these, records in which the others annotated differently"),
-        (users.named, f"entities whose label is a number, with its name from {LABEL_CONFIG}"),
         (
             users.numbered,
             f"entities whose label is a number, which is read as text, because no {LABEL_CONFIG} names it",

@@ -13,8 +13,9 @@ from ie_cli.formats.common.annotation_fields import ENTITY_FIELDS
 from ie_cli.formats.common.base import Reading, Record, short
 from ie_cli.formats.common.entity_fields import has_entity_form
 from ie_cli.formats.common.pair_fields import PairNames
-from ie_cli.formats.common.span_rows import documents, is_empty, sentences
+from ie_cli.formats.common.span_rows import documents, integer, is_empty, sentences
 from ie_cli.formats.common.table_columns import HINT, TEXT_PARTS, TableColumns
+from ie_cli.formats.common.tag_names import NAMED_LABELS, find_label_names
 from ie_cli.formats.rows import Row, Rows, read_rows
 from ie_cli.system.json_reading import loads
 
@@ -93,7 +94,7 @@ def read_table(
     cells = _parts(columns, rows)
     if columns.layout == "spans":
         reading.row_is("span")
-        yield from documents(cells, annotation=reading.annotation)
+        yield from documents(_with_label_names(cells, path, reading), annotation=reading.annotation)
     else:
         reading.row_is("token")
         reading = replace(reading, row_is=lambda row: None)
@@ -113,6 +114,18 @@ def _parts(columns: TableColumns, rows: Iterable[Cells]) -> Iterator[tuple[str, 
         found = {role: row[index] if index < len(row) else None for role, index in columns.places.items()}
         if columns.layout == "tokens" or not all(map(is_empty, found.values())):
             yield where, found
+
+
+def _with_label_names(rows: Iterable[Row], path: str, reading: Reading) -> Iterator[Row]:
+    """Yield the rows of spans; labels that are numbers get their names from doccano's file beside the table, if there is one."""
+    names, count = find_label_names(path), 0
+    for where, cells in rows:
+        number = integer(cells.get("label")) if names else None
+        name = names.get(number) if isinstance(number, int) else None
+        count += name is not None
+        yield where, cells if name is None else cells | {"label": name}
+    if count:
+        reading.report(NAMED_LABELS.format(path=path, count=f"{count:,}"))
 
 
 def _records(columns: TableColumns, rows: Iterable[Cells]) -> Iterator[Row]:
