@@ -37,7 +37,7 @@ from ie_cli.formats.common.base import Lines, Reading, Record
 from ie_cli.formats.common.entity_fields import has_entity_form, offset_names
 from ie_cli.formats.common.json_stream import lines_or_array
 from ie_cli.formats.common.tag_names import LABEL_CONFIG, NAMED_LABELS, find_label_names
-from ie_cli.formats.common.tool_fields import count_tool_losses, mentions_of, user_fields
+from ie_cli.formats.common.tool_fields import count_tool_losses, mentions_of, taken_names, user_fields
 from ie_cli.formats.common.tool_records import is_unwritten
 
 _SPANS = ("label", "labels", "annotations")
@@ -142,7 +142,9 @@ def write(document: Document) -> str:
     """Return one line in the form for sequence labelling."""
     entities = sorted(dict.fromkeys(document.entities))
     label = [[entity.start, entity.end, entity.label] for entity in entities]
-    return jsonl.dump(jsonl.without_doubt(_first(document) | {"label": label} | user_fields(document, _SPANS)))
+    return jsonl.dump(
+        jsonl.without_doubt(_first(document) | {"label": label} | user_fields(document, taken_names(document, *_SPANS)))
+    )
 
 
 def write_relations(document: Document) -> str:
@@ -174,7 +176,7 @@ def _score(score: float | None) -> dict[str, float]:
 
 def count_losses(document: Document) -> Mapping[str, int]:
     """Count what `write` cannot store."""
-    kept = len(user_fields(document, _SPANS))
+    kept = len(user_fields(document, taken_names(document, *_SPANS)))
     return count_tool_losses(document, kept_fields=kept, relations=False, scores=False)
 
 
