@@ -176,7 +176,9 @@ def format_read(source: str, *, format: str | None, reading: Reading) -> str | N
         next(iter(read_records(source, format=format, reading=quiet, detected=names.append)), None)
     except DataError:
         return found
-    return kind_of_table(names[-1], rows[0]) if names and rows else (names or [found])[-1]
+    if not names:
+        return found
+    return kind_of_table(names[-1], rows[0]) if rows else names[-1]
 
 
 def edited(records: Iterable[Record], name: str, reading: Reading) -> Iterator[Record]:
