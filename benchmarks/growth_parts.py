@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from exports import EXPORTS
 
 from ie_cli.data.label_schema import LabelSchema
 from ie_cli.doctor.overlaps import overlap
@@ -102,14 +103,16 @@ def exhaust(stream: Iterator[Any]) -> None:
 
 
 def reader(name: str, records: int, items: int) -> Work:
-    """Reading the output of the format's writer."""
+    """Reading the output of the format's writer, or a tool's export."""
     form = FORMATS[name]
-    if form.write is None:  # a line is a document without annotation
+    if name in EXPORTS:
+        text = EXPORTS[name](gold_documents(records, items))
+    elif form.write is None:  # a line is a document without annotation
         text = "a line of text\n" * records
     else:
         written = [form.write(document) for document in gold_documents(records, items)]
         text = form.frame[0] + form.frame[1].join(written) + form.frame[2]
-    lines = list(enumerate(text.split("\n"), 1))
+    lines = list(enumerate(text.splitlines(keepends=True) if name in EXPORTS else text.split("\n"), 1))
     return lambda: exhaust(form.read(lines, "x", Reading()))
 
 

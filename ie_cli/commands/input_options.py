@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ie_cli.errors import DataError
-from ie_cli.formats import FORMATS, Reading, format_of
-from ie_cli.formats.registry import kind_of_table, unused_option, unused_options
+from ie_cli.formats import FORMATS, Reading, format_of, format_read
+from ie_cli.formats.common.hub_dataset import PREFIX
+from ie_cli.formats.registry import is_settled, kind_of_table, unused_option, unused_options
 
 if TYPE_CHECKING:
     from ie_cli.commands.inputs import Input
@@ -114,9 +115,9 @@ def require_options_to_apply(given: list[Input], shown: dict[str, str] | None = 
     unknown: dict[str, str | None] = {}
     for file in _files(given):
         format = format_of(file.path, format=file.format, reading=file.reading(quiet=True))
-        if format is None or _has_rows(format):
+        if not is_settled(format, asked):
             unknown[file.path] = format
-        else:
+        elif format is not None:
             known.append(format)
         if not unused_options(asked, known):
             return given
@@ -142,6 +143,28 @@ def _files(given: Sequence[Input]) -> list[Input]:
         return [file for one in given for file in Sources.find([one], quiet=True).files]
     except DataError:
         return []
+
+
+def settle(files: Sequence[Input], reading: Reading) -> None:
+    """Check options that are not decided yet, before the first of several inputs is read as a whole.
+
+    The first record of each input that can be read again is read, until every option applies to one.
+
+    Args:
+        files: the inputs, with the same options.
+        reading: how they are read.
+
+    Raises:
+        UnusedOption: an option applies to none of them.
+    """
+    for file in files:
+        undecided = file.undecided
+        if undecided is None or not unused_options(undecided.shown, undecided.known):
+            return
+        if file.path in undecided.remaining and not file.path.startswith(PREFIX):
+            kind = format_read(file.path, format=file.format, reading=reading)
+            if kind is not None and is_settled(kind, undecided.shown):
+                undecided.detected(file.path, kind)
 
 
 def watching(file: Input, reading: Reading, detected: Callable[[str], None]) -> tuple[Reading, Callable[[str], None]]:

@@ -13,6 +13,7 @@ import typer
 from ie_cli.commands import predict
 from ie_cli.commands.choosing import Choosing
 from ie_cli.commands.console import print_error, say, warn
+from ie_cli.commands.input_options import settle
 from ie_cli.commands.inputs import Input, ModelChoice, warn_truncated
 from ie_cli.commands.lengths import report_long_texts
 from ie_cli.commands.predict import report_omitted
@@ -180,6 +181,7 @@ def run_predict_shards(
     target = _target(output, output_format, choosing)
     require_allowed(root)
     shards = find_shards(given, root, target, quiet=quiet)
+    source = _settled(given[0], shards)
     if (part := distribution.part) is not None:
         shards = part.select(shards)
     choice.announce()
@@ -187,7 +189,7 @@ def run_predict_shards(
     job = PredictJob(
         model,
         replace(choice, path=choice.directory, quiet=True),
-        given[0],
+        source,
         target.name,
         output.on_error,
         choosing.below,
@@ -208,6 +210,19 @@ def run_predict_shards(
             count(0 if outcome.manifest is None else outcome.manifest["tally"].get("written", 0))
     summary.report(replace(output, path=root), choice, target, choosing=choosing, quiet=quiet)
     summary.require_complete(len(shards))
+
+
+def _settled(source: Input, shards: Sequence[Shard]) -> Input:
+    """Return the options of reading, which are checked for all shards together: each process and machine sees only some.
+
+    Raises:
+        UnusedOption: an option applies to none of the shards.
+    """
+    if source.undecided is not None:
+        undecided = replace(source.undecided, remaining={shard.path for shard in shards})
+        files = [replace(source, path=shard.path, undecided=undecided) for shard in shards]
+        settle(files, replace(source.reading(quiet=True), annotation=False))
+    return replace(source, undecided=None)
 
 
 def _target(output: Output, output_format: str | None, choosing: Choosing) -> Format:

@@ -158,9 +158,8 @@ class ShardPredictor:
         from ie_cli.inference.pipeline import extract
 
         job, target = self.job, find_format(self.job.target)
-        undecided = job.source.undecided and replace(job.source.undecided, remaining={shard.path})
         # Like one of several files: a file that cannot be read is a bad line, and records without an id get their place.
-        sources = Sources((replace(job.source, path=shard.path, undecided=undecided),), searched=True)
+        sources = Sources((replace(job.source, path=shard.path),), searched=True)
         with ExitStack() as stack:
             out = stack.enter_context(_opened(new, target, shard.name))
             rejects = stack.enter_context(_text(bad, ShardDirectory(job.root).rejects(shard)))

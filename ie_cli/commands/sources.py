@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ie_cli.commands.console import say
-from ie_cli.commands.input_options import watching
+from ie_cli.commands.input_options import settle, watching
 from ie_cli.commands.inputs import Input
 from ie_cli.document import Document
 from ie_cli.errors import DataError, counted, join_hints
@@ -149,7 +149,12 @@ class Sources:
             reading: the options of reading.
             detected: called with the name of each file's format.
             with_ids: whether documents without an id get their place as id: those of several files, and whole files.
+
+        Raises:
+            UnusedOption: an option of reading applies to none of them.
         """
+        if self.are_several:
+            settle(self.files, reading)
         for number, file in enumerate(self.files):
             for record in self._records_of(file, reading, detected):
                 if number and isinstance(record, Document) and record.columns is not None and record.columns.before:
@@ -220,7 +225,9 @@ def _files_in(directory: Input, *, quiet: bool) -> list[str]:
     """
     found = files_in(directory.path, directory.format)
     if found.tag_names and not quiet:
-        say(f"{directory.path}: not read as data: {', '.join(map(os.path.basename, found.tag_names))} (names of tags)")
+        say(
+            f"{directory.path}: not read as data: {', '.join(map(os.path.basename, found.tag_names))} (names of tags or labels)"
+        )
     if found.others and not quiet:
         shown = ", ".join(found.others[:_SHOWN]) + (", …" if len(found.others) > _SHOWN else "")
         say(

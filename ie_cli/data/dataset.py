@@ -14,10 +14,11 @@ from pathlib import Path
 from ie_cli.document import Document
 from ie_cli.document.relabelling import Relabelling
 from ie_cli.errors import DataError
-from ie_cli.formats import Reading, find_tokens, format_of, is_container, read_documents
+from ie_cli.formats import Reading, find_tokens, format_of, format_read, is_container, read_documents
 from ie_cli.formats.common.base import TokenFile, Tokens
 from ie_cli.formats.common.hub_dataset import PREFIX
-from ie_cli.formats.registry import READING_OPTIONS, UnusedOption, unused_option, unused_options
+from ie_cli.formats.common.tag_names import find_label_names
+from ie_cli.formats.registry import READING_OPTIONS, UnusedOption, is_settled, unused_option, unused_options
 from ie_cli.recipe.folds import fold_of
 from ie_cli.recipe.loader import given_options
 from ie_cli.recipe.schema import DataSection
@@ -174,9 +175,12 @@ def _fingerprints(splits: Sequence[Split]) -> list[str | None]:
                 digest.update(block)
         for digest in digests:
             digest.update(b"\0file\0")
+    names = [sorted(find_label_names(source).items()) for source in sources]
     for split, digest in zip(splits, digests, strict=True):
         if any(layouts := split.signatures()):
             digest.update(json.dumps(layouts).encode())
+        if any(names):
+            digest.update(json.dumps(names).encode())
     return [digest.hexdigest() for digest in digests]
 
 
@@ -256,14 +260,22 @@ def splits(section: DataSection, *, tokens: Tokens | None = None) -> tuple[Split
 def unused_option_of(section: DataSection) -> UnusedOption | None:
     """Return the error for an option of reading that applies to none of the sources of a data section, if there is one.
 
-    If the format of a source is not known, there is none.
+    The first record of a source is read if its format, or what a row of a table is, is not known otherwise and decides about an
+    option. If it cannot be read, there is no error: whoever reads the source reports it.
     """
+    given, reading = given_options(section), reading_of(section)
+    if not given:
+        return None
     sources = dict.fromkeys(source for split in splits(section) if split is not None for source in split.sources)
-    given, formats = given_options(section), list[str]()
-    for source in sources if given else ():
-        if (found := format_of(source, format=section.format, reading=reading_of(section))) is None:
+    known = {source: format_of(source, format=section.format, reading=reading) for source in sources}
+    formats = [kind for kind in known.values() if kind is not None and is_settled(kind, given)]
+    for source, kind in known.items():
+        if not unused_options(given, formats, READING_OPTIONS):
             return None
-        formats.append(found)
+        if not is_settled(kind, given):
+            if (found := format_read(source, format=section.format, reading=reading)) is None:
+                return None
+            formats.append(found)
     unused = unused_options(given, formats, READING_OPTIONS)
     if not unused:
         return None

@@ -9,6 +9,8 @@ string is annotated so in other places. If a version has no entity here, its p i
 and its n counts the places where the string has no annotation or another label. A model that predicts nothing says little if it
 misses many entities: for an annotated entity that the model rejects, the first two terms are replaced by -log(1 - r), where r is
 the share of the entities with this label that it finds, because it predicts nothing for an entity with the probability 1 - r.
+The same is done where the model predicts only a part of an annotated name, which leaves out more than `LONGEST_SLIP` letters
+and digits in whole words: names contain names, as "New York Times" contains "York", so that this says no more than nothing.
 
 That held-out probabilities show errors of annotation is the idea of confident learning (Northcutt, Jiang, Chuang 2021, arXiv
 1911.00068), and that the same string annotated in two ways does is that of Dickinson and Meurers (2003). Confident learning's
@@ -21,13 +23,14 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ie_cli.data.findings import Finding
 from ie_cli.doctor.mention_counts import MentionCounts
 from ie_cli.document import Document, Entity
+from ie_cli.document.word_boundaries import begins_word, ends_word
 from ie_cli.errors import counted
 from ie_cli.formats.common.base import quoted
 
@@ -37,6 +40,8 @@ LOWEST = 0.002
 LEAST = 1.0
 """The score below which a place is not suspected."""
 SHOWN = 100
+LONGEST_SLIP = 3
+"""The number of letters and digits up to which words beside an entity are taken for a part of it by mistake, as an article is."""
 _FOUND = 0.5  # score of a prediction
 _AROUND = 10  # characters
 
@@ -113,7 +118,7 @@ def odds_of_counts(model: int, annotated: int) -> float:
 class Suspects:
     """The suspected places in all documents, and how well the models agree with the annotation as a whole.
 
-    Memory holds the best places of each kind, those of the kind spurious by label, and the counts of the strings.
+    Memory holds the best places of each kind, those of rejected entities by label, and the counts of the strings.
 
     Attributes:
         mentions: counts over all documents.
@@ -130,7 +135,9 @@ class Suspects:
         default_factory=lambda: defaultdict(list)
     )
     _kinds: Counter[Kind] = field(default_factory=Counter)
-    _rejected: Counter[tuple[str, float]] = field(default_factory=Counter)  # by label and term of the counts
+    _rejected: Counter[tuple[Kind, str, float]] = field(
+        default_factory=Counter
+    )  # by kind, label and term of the counts
 
     def add(self, gold: Document, predicted: Document) -> None:
         """Compare a document with its prediction, which has scores and was made with the threshold `LOWEST`."""
@@ -151,9 +158,11 @@ class Suspects:
                 continue
             here = sorted({one for at in range(entity.start, entity.end) for one in there.get(at, ())})
             version = self._version(gold, entity, score, annotated=True)
-            contradictions += [_replaced(gold, version, self._version(gold, one, scores[one])) for one in here]
-            if not here:
-                self._reject(gold, version)
+            rivals = [one for one in here if not _is_part(gold.text, one, entity)]
+            contradictions += [_replaced(gold, version, self._version(gold, one, scores[one])) for one in rivals]
+            if not rivals:
+                part = max((one for one in here if one.label == entity.label), key=scores.__getitem__, default=None)
+                self._reject(gold, version, None if part is None else self._version(gold, part, scores[part]))
         covered = {at for entity in annotated for at in range(entity.start, entity.end)}
         for entity in likely:
             if covered.isdisjoint(range(entity.start, entity.end)):
@@ -170,11 +179,12 @@ class Suspects:
         otherwise = self.mentions.otherwise(mention, entity.label) - (not annotated)
         return Version(place, mention, score, max(0, elsewhere), max(0, otherwise))
 
-    def _reject(self, document: Document, gold: Version) -> None:
-        """Keep the place of a gold entity where the model predicts nothing; its score depends on the label's recall, too."""
+    def _reject(self, document: Document, gold: Version, part: Version | None) -> None:
+        """Keep the place of a gold entity of which the model predicts at most a part; the recall of the label counts, too."""
         evidence = odds_of_counts(gold.otherwise, gold.elsewhere)
-        self._rejected[gold.entity.label, evidence] += 1
-        self._keep(_suspect("spurious", evidence, document, gold, None), gold.entity.label)
+        suspect = _suspect("spurious" if part is None else "wrong boundary", evidence, document, gold, part)
+        self._rejected[suspect.kind, gold.entity.label, evidence] += 1
+        self._keep(suspect, gold.entity.label)
 
     def _keep(self, suspect: Suspect, label: str = "") -> None:
         best, self._number = self._best[suspect.kind, label], self._number + 1
@@ -198,14 +208,15 @@ class Suspects:
 
     def counts(self) -> Counter[Kind]:
         """Return the numbers of suspected places, those that are not kept included."""
-        found, rejected = Counter(self._kinds), self._rejected.items()
-        found["spurious"] = sum(n for (label, term), n in rejected if term + self._missed(label) >= LEAST)
+        found = Counter(self._kinds)
+        for (kind, label, term), number in self._rejected.items():
+            found[kind] += number * (term + self._missed(label) >= LEAST)
         return +found
 
     def ranked(self) -> list[Suspect]:
         """Return the suspects that were kept, the likeliest errors first."""
         found = (
-            replace(one, score=score + self._missed(label)) if one.kind == "spurious" else one
+            replace(one, score=score + self._missed(label)) if label else one
             for (_, label), best in self._best.items()
             for score, _, one in best
         )
@@ -247,6 +258,24 @@ def _suspect(kind: Kind, score: float, document: Document, gold: Version | None,
     start, end = min(one.start for one in spans), max(one.end for one in spans)
     around = document.text[max(0, start - _AROUND) : end + _AROUND]
     return Suspect(kind, score, document.where or "", gold, model, around)
+
+
+def _is_part(text: str, one: Entity, whole: Entity) -> bool:
+    """Return whether an entity is a part of a longer name, rather than this name with another boundary."""
+    outside = [(whole.start, min(one.start, whole.end)), (max(one.end, whole.start), whole.end)]
+    left, added = _words(text, outside), _words(text, [(one.start, whole.start), (whole.end, one.end)])
+    return left is not None and left > LONGEST_SLIP and added == 0
+
+
+def _words(text: str, spans: Iterable[tuple[int, int]]) -> int | None:
+    """Return the number of letters and digits in some spans; None if these do not end where words do."""
+    found = 0
+    for start, end in spans:
+        inside = [at for at in range(start, end) if text[at].isalnum()]
+        if inside and not (begins_word(text, inside[0]) and ends_word(text, inside[-1] + 1)):
+            return None
+        found += len(inside)
+    return found
 
 
 def _apart(suspects: list[Suspect]) -> Iterator[Suspect]:

@@ -159,6 +159,28 @@ def format_of(source: str, *, format: str | None, reading: Reading) -> str | Non
         return known
 
 
+def format_read(source: str, *, format: str | None, reading: Reading) -> str | None:
+    """Return the same as `format_of`, from the first record of a source that can be read again, be it remote.
+
+    Its values decide what a row of some tables is. What can be read only once is not read; what cannot be read gives what
+    `format_of` does.
+    """
+    found = format_of(source, format=format, reading=reading)
+    if source == "-" or not (
+        is_url(source) or source.startswith(PREFIX) or os.path.isfile(source) or os.path.isdir(source)
+    ):
+        return found
+    names, rows = list[str](), list[str]()
+    quiet = replace(reading, report=lambda text: None, decided=lambda file: None, progress=None, row_is=rows.append)
+    try:
+        next(iter(read_records(source, format=format, reading=quiet, detected=names.append)), None)
+    except DataError:
+        return found
+    if not names:
+        return found
+    return kind_of_table(names[-1], rows[0]) if rows else names[-1]
+
+
 def edited(records: Iterable[Record], name: str, reading: Reading) -> Iterator[Record]:
     """Yield the records with trimmed spans and new names as the options say, and report what was changed.
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from ie_cli.formats import doccano, label_studio, label_studio_writer, prodigy, spacy_json
+from ie_cli.formats import (
+    doccano,
+    doccano_csv,
+    label_studio,
+    label_studio_csv,
+    label_studio_writer,
+    prodigy,
+    spacy_json,
+)
 from ie_cli.formats.common.base import Format
 from ie_cli.formats.common.json_stream import ARRAY
 
@@ -25,6 +33,7 @@ ANNOTATION_TOOLS: dict[str, Format] = {
         by_line=True,
         arrays=True,
     ),
+    "doccano-csv": doccano_csv.FORMAT,
     "label_studio": Format(
         "label_studio",
         "Label Studio: JSON and JSON-MIN; written as tasks with predictions",
@@ -34,6 +43,7 @@ ANNOTATION_TOOLS: dict[str, Format] = {
         ARRAY,
         setup=label_studio_writer.setup,
     ),
+    "label_studio-csv": label_studio_csv.FORMAT,
     "prodigy": Format(
         "prodigy",
         "Prodigy: text, spans, relations, tokens and answer",

@@ -9,6 +9,10 @@ data model has no discontinuous spans, attributes, notes, normalizations and equ
 see them, and native JSON keeps them in a field ``brat`` with the lines of the .ann file. From this field, the same file is
 written again; if entities, relations or events have changed, what still refers to existing ones is kept.
 
+An .ann file without relations does not say whether a text has none or nobody looked for them. It has none (``"relations": []``
+in native JSON) if the ``annotation.conf`` of its directory, or else the nearest one in a directory above, declares a type of
+relations; otherwise, native JSON lacks the field.
+
 Written are the texts, the .ann files and an ``annotation.conf`` with the types, into a new or empty directory.
 """
 
@@ -20,6 +24,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -42,7 +47,7 @@ from ie_cli.formats.common.base import (
     count_unlocated,
     read_no_lines,
 )
-from ie_cli.formats.common.brat_configuration import Configuration
+from ie_cli.formats.common.brat_configuration import NAME, Configuration, declares_relations
 from ie_cli.formats.common.brat_lines import Written, describe_beyond, has_ambiguous_roles, name_of, parse, write
 from ie_cli.formats.table import count_surrogates, without_surrogates
 from ie_cli.system.atomic import storing
@@ -82,8 +87,10 @@ def holds(path: str) -> bool:
 
 
 def owns(path: str, file: str) -> bool:
-    """Return whether a file is an annotation file or a text of a directory, or the text of an annotation file."""
+    """Return whether a file is an annotation file, a text or a configuration of a directory, or those of an annotation file."""
     source, other = Path(os.path.realpath(path)), Path(os.path.realpath(file))
+    if other.name == NAME:
+        return (source if source.is_dir() else source.parent) in other.parents
     inside = source in other.parents if source.is_dir() else source.with_suffix("") == other.with_suffix("")
     return inside and other.suffix in (ANNOTATIONS, TEXTS)
 
@@ -95,14 +102,18 @@ def read(path: str, reading: Reading) -> Iterator[Record]:
         DataError: the directory contains no annotation file.
     """
     beyond: Counter[str] = Counter()
+    is_related = cache(declares_relations)
+    root = Path(path)
     if not os.path.isdir(path):
-        file = Path(path)
-        yield _document(file, file.with_suffix(TEXTS), file.stem, reading, beyond)
+        files = [(root, root.with_suffix(TEXTS), root.stem)]
     else:
-        root = Path(path)
-        for name in _names_in(root, reading):
-            file, text = Path(f"{name}{ANNOTATIONS}"), Path(f"{name}{TEXTS}")
-            yield _document(file, text, name.relative_to(root).as_posix(), reading, beyond)
+        names = _names_in(root, reading)
+        files = [(Path(f"{n}{ANNOTATIONS}"), Path(f"{n}{TEXTS}"), n.relative_to(root).as_posix()) for n in names]
+    for file, text, id in files:
+        record = _document(file, text, id, reading, beyond)
+        if isinstance(record, Document) and reading.annotation:
+            record.related = is_related(file.parent)
+        yield record
     for line in describe_beyond(path, beyond):
         reading.report(line)
 
@@ -236,7 +247,7 @@ def save(path: str) -> Iterator[Save]:
             return {IDS_CHANGED: int(document.id is not None and free != document.id)}
 
         yield store
-        write_text(root / "annotation.conf", configuration.text())
+        write_text(root / NAME, configuration.text())
 
 
 def _name_of(document: Document, number: int) -> str:

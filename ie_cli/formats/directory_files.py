@@ -35,7 +35,7 @@ class DirectoryFiles:
 
     Attributes:
         files: its data: files, and subdirectories that are data themselves, sorted by name.
-        tag_names: files with the names of tags (``labels.json``), which are not read as data.
+        tag_names: files with the names of tags or labels (``labels.json``), which are not read as data.
         others: other files and directories, relative to the directory.
     """
 

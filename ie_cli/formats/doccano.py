@@ -17,8 +17,11 @@ relations.
 
 Exports of older versions are read, too: the text may be in ``data``, the spans in ``labels`` or in ``annotations``, there with
 the ``user``. If several users annotated a record, the annotation of the one who is listed first is read, and the records in which
-others differ are counted. Labels that are numbers are read as text. doccano downloads a zip file with a file for each user:
-extract it, and compare them with `ie diff`.
+others differ are counted. doccano downloads a zip file with a file for each user: extract it, and compare them with `ie diff`.
+
+Labels that are numbers, as versions before 1.0 exported them, get their names from ``label_config.json`` beside the file: the
+labels of the project, exported on its page of labels (``[{"id": 12, "text": "person", …}, …]``). Without a name, the number is
+read as text. The CSV of the first versions is `doccano-csv`; later ones exported a span per row, as in `csv`.
 """
 
 from __future__ import annotations
@@ -33,7 +36,8 @@ from ie_cli.formats import jsonl
 from ie_cli.formats.common.base import Lines, Reading, Record
 from ie_cli.formats.common.entity_fields import has_entity_form, offset_names
 from ie_cli.formats.common.json_stream import lines_or_array
-from ie_cli.formats.common.tool_fields import count_tool_losses, mentions_of, user_fields
+from ie_cli.formats.common.tag_names import LABEL_CONFIG, NAMED_LABELS, find_label_names
+from ie_cli.formats.common.tool_fields import count_tool_losses, mentions_of, taken_names, user_fields
 from ie_cli.formats.common.tool_records import is_unwritten
 
 _SPANS = ("label", "labels", "annotations")
@@ -45,7 +49,7 @@ _UNWRITTEN_HINT = (
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     """Yield an example for each record, and report which annotations of several users were not read."""
-    users = _Users()
+    users = _Users(path)
 
     def prepare(given: dict[str, Any]) -> dict[str, Any]:
         fields = dict(given)
@@ -62,10 +66,15 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
 
     objects = lines_or_array(lines, path)
     yield from jsonl.read_objects(objects, path, reading, prepare=prepare, bookkeeping=("id", "user"))
+    if users.named:
+        reading.report(NAMED_LABELS.format(path=path, count=f"{users.named:,}"))
     for count, what in (
         (users.several, "records annotated by several users, of which the first one listed is read"),
         (users.different, "of these, records in which the others annotated differently"),
-        (users.numbered, "entities whose label is a number, which is read as text"),
+        (
+            users.numbered,
+            f"entities whose label is a number, which is read as text, because no {LABEL_CONFIG} names it",
+        ),
     ):
         if count:
             reading.report(f"{path}: {what}: {count:,}")
@@ -76,17 +85,22 @@ class _Users:
     """Chooses between the annotations of several users, and counts the records.
 
     Attributes:
+        path: the name of the file.
         several: the records that several users annotated.
         different: those of them whose annotations differ.
-        numbered: the entities with numbers as labels.
+        named: the entities with numbers as labels that have a name.
+        numbered: those that have none.
     """
 
+    path: str
     several: int = 0
     different: int = 0
+    named: int = 0
     numbered: int = 0
+    _names: dict[int, str] | None = None
 
     def spans_of_one(self, spans: Sequence[Any]) -> list[Any]:
-        """Return the spans of the user who is listed first, their labels as text."""
+        """Return the spans of the user who is listed first, their labels by name."""
         by_user: dict[str, list[Any]] = {}
         for span in spans:
             by_user.setdefault(str(span.get("user")) if isinstance(span, dict) else "", []).append(span)
@@ -101,8 +115,12 @@ class _Users:
         label = span.get("label") if isinstance(span, dict) else None
         if isinstance(label, bool) or not isinstance(label, int):
             return span
-        self.numbered += 1
-        return span | {"label": str(label)}
+        if self._names is None:
+            self._names = find_label_names(self.path)
+        name = self._names.get(label)
+        self.named += name is not None
+        self.numbered += name is None
+        return span | {"label": str(label) if name is None else name}
 
 
 def _is_list_of_spans(value: Any) -> bool:
@@ -124,7 +142,9 @@ def write(document: Document) -> str:
     """Return one line in the form for sequence labelling."""
     entities = sorted(dict.fromkeys(document.entities))
     label = [[entity.start, entity.end, entity.label] for entity in entities]
-    return jsonl.dump(jsonl.without_doubt(_first(document) | {"label": label} | user_fields(document, _SPANS)))
+    return jsonl.dump(
+        jsonl.without_doubt(_first(document) | {"label": label} | user_fields(document, taken_names(document, *_SPANS)))
+    )
 
 
 def write_relations(document: Document) -> str:
@@ -156,7 +176,7 @@ def _score(score: float | None) -> dict[str, float]:
 
 def count_losses(document: Document) -> Mapping[str, int]:
     """Count what `write` cannot store."""
-    kept = len(user_fields(document, _SPANS))
+    kept = len(user_fields(document, taken_names(document, *_SPANS)))
     return count_tool_losses(document, kept_fields=kept, relations=False, scores=False)
 
 

@@ -1,4 +1,4 @@
-"""Label Studio: tasks with annotations or predictions, as its exports JSON and JSON-MIN contain them.
+"""Label Studio: tasks with annotations or predictions, as its exports JSON and JSON-MIN contain them (CSV: `label_studio-csv`).
 
 ::
 
@@ -14,9 +14,11 @@ Regions are read if they are labelled spans of a text (``labels``; ``hypertextla
 characters of the text). Regions of HTML, dialogues, images and sounds, and choices, ratings and text areas are counted. Offsets
 count characters in current versions and UTF-16 units in old ones; the ``text`` of a region shows which, and must match. A
 relation goes from ``from_id`` to ``to_id``, with the direction ``left`` in reverse, with ``bi`` both ways; without labels, its
-predicate is ``relation``. The text is the field of ``data`` that the regions name as ``source``, or ``text``, or the only
-string. The other fields of ``data`` are user fields; ``data.id``, or else the id of the task, is the id. What else Label Studio
-notes about tasks and annotations (times, people, agreement) is not kept.
+predicate is ``relation``. A task without relations does not say whether it has none: native JSON then has no such field.
+
+The text is the field of ``data`` that the regions name as ``source``, or ``text``, or the only string. The other fields of
+``data`` are user fields; ``data.id``, or else the id of the task, is the id. What else Label Studio notes about tasks and
+annotations (times, people, agreement) is not kept.
 
 Of several annotations of a task, one is read: one that is marked as ground truth, or else the one that was updated last.
 Cancelled ones are never read. Tasks whose annotations differ are counted. A task without annotation is read from
@@ -28,7 +30,7 @@ characters. The commands print the labelling configuration that the project need
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ie_cli.document import Document
@@ -44,6 +46,11 @@ HINT = 'export the project as JSON: [{"data": {"text": "…"}, "annotations": [{
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     """Yield an example for each annotated task, and report what was chosen, skipped or not read."""
+    yield from read_tasks(read_objects(lines, path), path, reading)
+
+
+def read_tasks(objects: Iterable[FoundObject], path: str, reading: Reading) -> Iterator[Record]:
+    """Do the same for objects: tasks, or those of JSON-MIN."""
     tally = RegionTally()
 
     def convert(task: dict[str, Any], where: str) -> Document | None:
@@ -60,13 +67,9 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
             text, found.entities, found.relations, _id(task, data), meta, where, related=bool(found.relations)
         )
 
-    yield from convert_objects(_tasks(lines, path), convert, HINT)
+    yield from convert_objects(as_tasks(objects), convert, HINT)
     for what, count in tally.describe():
         reading.report(f"{path}: {what}: {count:,}")
-
-
-def _tasks(lines: Lines, path: str) -> Iterator[FoundObject]:
-    return as_tasks(read_objects(lines, path))
 
 
 def _data(task: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,13 +28,11 @@ from ie_cli.document import Document, Entity, Relation
 from ie_cli.formats import jsonl
 from ie_cli.formats.common.base import Lines, Reading, Record
 from ie_cli.formats.common.json_stream import FoundObject, lines_or_array
-from ie_cli.formats.common.tool_fields import count_tool_losses, mentions_of, user_fields
+from ie_cli.formats.common.tool_fields import NOT_ACCEPTED, count_tool_losses, mentions_of, taken_names, user_fields
 from ie_cli.formats.conll_writer import split_at_boundaries
 
-ANSWERS = ("accept", "reject", "ignore")
 _BOOKKEEPING = ("token_start", "token_end", "type", "id")
 _ANNOTATION = frozenset({"spans", "entities", "relations", "answer", "_task_hash"})
-_FORMAT_FIELDS = ("spans",)
 
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
@@ -47,7 +45,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
         for where, raw, found in lines_or_array(lines, path):
             if isinstance(found, dict) and reading.annotation:
                 answer = found.get("answer")
-                if answer in ANSWERS[1:]:
+                if answer in NOT_ACCEPTED:
                     skipped[answer] += 1
                     continue
                 binary += found.get("_is_binary") is True
@@ -72,7 +70,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
 
 def write(document: Document) -> str:
     """Return one line."""
-    entities, fields = sorted(dict.fromkeys(document.entities)), user_fields(document, _FORMAT_FIELDS)
+    entities, fields = sorted(dict.fromkeys(document.entities)), user_fields(document, taken_names(document, "spans"))
     tokens = _tokens(fields.pop("tokens", None), document.text)
     relations = sorted(dict.fromkeys(document.relations))
     if tokens is None and relations:
@@ -148,6 +146,6 @@ class _Places:
 
 def count_losses(document: Document) -> Mapping[str, int]:
     """Count what `write` cannot store."""
-    fields = user_fields(document, _FORMAT_FIELDS)
+    fields = user_fields(document, taken_names(document, "spans"))
     malformed = "tokens" in fields and _tokens(fields["tokens"], document.text) is None
     return count_tool_losses(document, kept_fields=len(fields) - malformed, relations=True, scores=True)

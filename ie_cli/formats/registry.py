@@ -259,6 +259,19 @@ def kind_of_table(name: str, row: str | None) -> str:
     return name if row is None else name + _ROWS.format(row)
 
 
+def is_settled(kind: str | None, options: Collection[str]) -> bool:
+    """Return whether it is known to which of some options a format applies: not if that depends on what a row of a table is.
+
+    Args:
+        kind: the name of the format, of a table as `kind_of_table` gives it; None if it is not known.
+        options: the names of the options in `Reading`.
+    """
+    if kind is None or kind not in FORMATS or FORMATS[kind].rows is None:
+        return kind is not None
+    applying = [set(options) & set(FORMATS[kind].options) & set(some) for some in ROW_OPTIONS.values()]
+    return all(some == applying[0] for some in applying)
+
+
 def unused_options(
     options: Iterable[str], formats: Collection[str], required: Collection[str] = REQUIRED_TO_APPLY
 ) -> list[str]:

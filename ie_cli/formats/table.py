@@ -7,8 +7,8 @@ Three layouts are read:
   Consecutive rows with the same id, or the same text if there are no ids, are one document. A row without start, end and label
   is a text without a span. The column ``number`` of a table that `ie` has written, or one that is named, counts the spans of
   each document.
-- a document per row: ``text`` and ``entities`` (a list as in native JSON), or ``tokens`` and ``ner_tags`` (lists as JSON or in
-  Python's notation, or separated by spaces). Other columns are user fields.
+- a document per row: ``text`` and ``entities`` (a list as in native JSON, also named ``label``, ``labels`` or ``ner``), or
+  ``tokens`` and ``ner_tags`` (lists as JSON or in Python's notation, or separated by spaces). Other columns are user fields.
 - a token per row: ``word`` and ``tag``, and ``sentence_id``, which may be filled in the first row of a sentence only.
 
 Written is a span per row, with a row for each document without spans. Text in quotes may contain line ends, which are kept.
@@ -53,7 +53,7 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     head = next(((number, line) for number, line in stream if line.strip()), None)
     if head is None:
         return
-    rows = _rows(chain([head], stream), path, separator_of(head[1]))
+    rows = csv_rows(chain([head], stream), path, separator_of(head[1]))
     _, names = next(rows)
     yield from read_table(list(names), rows, path, reading)
 
@@ -99,8 +99,8 @@ def is_header(line: str, *, clear: bool = True) -> bool:
     return found is not None and (found.is_clear or not clear)
 
 
-def _rows(lines: Iterable[tuple[int, str]], path: str, separator: str) -> Iterator[Cells]:
-    """Yield the rows, each with the place of its first line.
+def csv_rows(lines: Iterable[tuple[int, str]], path: str, separator: str) -> Iterator[Cells]:
+    """Yield the rows of lines with their ends, each with the place of its first line.
 
     Raises:
         DataError: a row is invalid; where the next one starts is then not known.

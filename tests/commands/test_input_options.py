@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import datasets
+import fsspec
 import pytest
 import typer
 from pyarrow import csv, parquet
@@ -178,13 +179,48 @@ def test_a_joiner_applies_to_datasets_of_tokens_only(here: Path, row: str, prefi
     assert ie("convert", f"{prefix}saved", "-").exit_code == 0
 
 
-@pytest.mark.parametrize("row", ["text", "tagged text"])
+@pytest.mark.parametrize("row", ROWS)
 def test_a_recipe_knows_what_a_row_of_a_dataset_is(here: Path, row: str) -> None:
     datasets.Dataset.from_dict(ROWS[row]).save_to_disk("saved")
     recipe = "name: r\ndata:\n  train: hub:saved\n  joiner: ''\nencoder: {name: hash_cnn}\n"
     (here / "r.yaml").write_text(recipe, encoding="utf-8")
     shown = " ".join(ie("check", "r.yaml", "--no-time").output.split())
-    assert ("data.joiner applies only to the formats" in shown) == (row == "text")
+    assert ("data.joiner applies only to the formats" in shown) == (row != "tagged text")
+    recipe = recipe.replace("train: hub:saved", "train: hub:saved\n  dev: b.conll")
+    (here / "r.yaml").write_text(recipe, encoding="utf-8")
+    assert "data.joiner applies" not in ie("check", "r.yaml", "--no-time").output
+
+
+@pytest.mark.parametrize(("content", "applies"), [(JSONL, False), (CONLL, True)])
+def test_a_recipe_knows_the_format_of_remote_data(here: Path, content: str, applies: bool) -> None:
+    with fsspec.open("memory://ie-options/train", "wt", encoding="utf-8") as file:
+        file.write(content)
+    recipe = "name: r\ndata:\n  train: memory://ie-options/train\n  joiner: ''\nencoder: {name: hash_cnn}\n"
+    (here / "r.yaml").write_text(recipe, encoding="utf-8")
+    shown = " ".join(ie("check", "r.yaml", "--no-time").output.split())
+    assert ("memory://ie-options/train: data.joiner applies only to the formats" in shown) == (not applies)
+
+
+def test_several_remote_inputs_are_checked_before_the_first_one_is_read(here: Path) -> None:
+    for name, content in (("a", JSONL), ("b", JSONL), ("c", CONLL)):
+        with fsspec.open(f"memory://ie-options/{name}", "wt", encoding="utf-8") as file:
+            file.write(content)
+    two = ["memory://ie-options/a", "memory://ie-options/b"]
+    refused = ie("convert", *two, "-", "--text-column", "0")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "--text-column applies only to the formats" in said(refused)
+    result = ie("convert", *two, "memory://ie-options/c", "-", "--text-column", "0")
+    assert result.exit_code == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 3
+
+
+def test_what_cannot_be_read_leaves_an_option_undecided(here: Path) -> None:
+    with fsspec.open("memory://ie-options/a", "wt", encoding="utf-8") as file:
+        file.write(JSONL)
+    result = ie("convert", "memory://ie-options/a", "memory://ie-options/none", "-", "--text-column", "0")
+    assert result.exit_code == 1
+    assert "applies only" not in said(result)
+    assert "memory://ie-options/none" in said(result)
 
 
 def test_the_columns_of_predictions_have_their_own_options(here: Path) -> None:

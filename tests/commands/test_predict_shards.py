@@ -212,6 +212,21 @@ def test_kept_bad_lines_are_in_the_output(here: Path) -> None:
     assert as_json(lines("out/2.jsonl.gz")[-1])[0]["line"] == "{bad"
 
 
+def test_an_option_of_reading_is_checked_for_all_shards_together(here: Path) -> None:
+    """Each part and each process sees only some of the formats."""
+    for name, text in (("a.jsonl", json.dumps({"text": TEXTS[0]})), ("b.conll", "云 O")):
+        with fsspec.open(f"memory://ie-shard-options/{name}", "wt", encoding="utf-8") as file:
+            file.write(f"{text}\n")
+    arguments = ("memory://ie-shard-options/*", "--text-column", "0", "-o")
+    for part in ("1/2", "2/2"):
+        predict(*arguments, "out", "--shard", part)
+    assert {"a.jsonl", "b.jsonl"} <= outputs(here / "out").keys()
+    fsspec.filesystem("memory").rm("/ie-shard-options/b.conll")
+    for part in ("1/2", "2/2"):
+        assert "a.jsonl: --text-column applies only to the formats" in refused(*arguments, "new", "--shard", part)
+    assert not Path("new").exists()
+
+
 def test_another_model_or_option_is_refused(here: Path, tmp_path: Path) -> None:
     predict(*SKIPPING, "-o", "out/")
     assert "--threshold was not given and is now 0.9" in refused(*SKIPPING, "-o", "out/", "--threshold", "0.9")

@@ -161,6 +161,6 @@ def test_files_with_names_of_tags_are_no_data_of_a_directory(here: Path) -> None
     assert found("data/deep", format="text") == ["data/deep/labels.txt"]
     result = ie("stats", "data/deep")
     assert result.exit_code == 0, result.stderr
-    assert "data/deep: not read as data: id2label.json, labels.txt (names of tags)" in said(result)
+    assert "data/deep: not read as data: id2label.json, labels.txt (names of tags or labels)" in said(result)
     Path("data/deep/d.jsonl").unlink()
     assert len(found("data/deep")) == 2

@@ -70,6 +70,36 @@ def test_an_entity_that_is_found_elsewhere_but_not_here_is_spurious() -> None:
     assert kinds(([WIEN], []), ([WIEN], []), *found) == []
 
 
+TIMES = "the New York Times said, The Times of Rome said"
+
+
+def test_a_part_of_a_name_says_no_more_than_nothing() -> None:
+    def span(mention: str, label: str = "paper", score: float | None = None) -> Entity:
+        start = TIMES.index(mention)
+        return Entity(start, start + len(mention), label, score)
+
+    def ranked(*pairs: Pair) -> list[tuple[str, float, bool]]:
+        found = compare(*pairs, text=TIMES).ranked()
+        return [(one.kind, round(one.score, 2), one.predicted is not None) for one in found]
+
+    whole, found = span("New York Times"), [([span("The Times of Rome")], [span("The Times of Rome", score=0.9)])] * 2
+    said = math.log(3) + math.log(
+        2.5 / 0.5
+    )  # two of three papers are found; two places of the string have no annotation
+    assert ranked(*found, ([whole], [])) == [("spurious", round(said, 2), False)]
+    for part in ("York", "New York", "York Times"):
+        expected = len(part) < 10  # what is left out has more than three letters
+        [(kind, score, shown)] = ranked(*found, ([whole], [span(part, score=0.99)]))
+        assert (kind, shown) == ("wrong boundary", True)
+        assert (score == round(said, 2)) == expected
+        [(kind, score, shown)] = ranked(*found, ([whole], [span(part, "place", 0.99)]))
+        assert (kind, shown) == (("spurious", False) if expected else ("wrong boundary", True))
+    # Half a word, another word beside it or an article are errors of a boundary.
+    for gold, model in (("ork Times", "New York"), ("New York Times said", "York Times"), ("the New York", "New York")):
+        [(kind, score, _)] = ranked(*found, ([span(gold)], [span(model, score=0.99)]))
+        assert (kind, score > 8) == ("wrong boundary", gold != "New York Times said")
+
+
 def test_agreement_and_unsure_predictions_are_no_suspects() -> None:
     assert kinds(([HILL, WIEN], [scored(HILL, 0.9), scored(WIEN, 0.8), scored(ANN, 0.6)])) == []
     assert kinds(([], [scored(BO, 0.2)])) == []
@@ -127,6 +157,20 @@ def spans(draw: st.DrawFn) -> list[Entity]:
     return [scored(one, draw(st.sampled_from([0.0, 0.1, 0.4, 0.5, 0.6, 0.9, 1.0]))) for one in sorted(found)]
 
 
+WITHIN = {1, 4, 7, 10}
+"""The positions in a word of `LETTERS`."""
+
+
+def leaves_out(part: Entity, whole: Entity) -> bool:
+    """Return whether a span leaves out more than three letters of another one, in whole words, and adds none."""
+    letters = {at for at, letter in enumerate(LETTERS) if letter != " "}
+    own, other = letters & set(range(part.start, part.end)), letters & set(range(whole.start, whole.end))
+    before, after = {at for at in other if at < part.start}, {at for at in other if at >= part.end}
+    if own - other or len(before | after) <= 3:
+        return False
+    return not any(side and WITHIN & {min(side), max(side) + 1} for side in (before, after))
+
+
 def reference(pairs: list[Pair]) -> list[tuple[float, str, str]]:
     """Score every place by the formula, from lists of all entities; return scores, places and kinds in their order."""
     counts = MentionCounts.of(lambda: [Document(LETTERS, gold) for gold, _ in pairs])
@@ -155,13 +199,15 @@ def reference(pairs: list[Pair]) -> list[tuple[float, str, str]]:
             if p.get(one, 0) >= 0.5:
                 continue
             so, other = term(one, here=True)
-            for b in rivals:
+            for b in (b for b in rivals if not leaves_out(b, one)):
                 s = logit(p[b]) - logit(p.get(one, 0)) + math.log((term(b, here=False)[0] + 0.5) / (so + 0.5))
                 kind = "wrong label" if (b.start, b.end) == (one.start, one.end) else "wrong boundary"
                 places.append((s, kind, area | set(range(b.start, b.end))))
+            parts, rivals = [b for b in rivals if leaves_out(b, one)], [b for b in rivals if not leaves_out(b, one)]
             if not rivals:
+                kind = "wrong boundary" if any(b.label == one.label for b in parts) else "spurious"
                 missed = -math.log(max(LOWEST, 1 - recall[one.label]))
-                found.append((missed + math.log((other + 0.5) / (so + 0.5)), where, "spurious"))
+                found.append((missed + math.log((other + 0.5) / (so + 0.5)), where, kind))
         for b in sorted(better):
             area = set(range(b.start, b.end))
             if not any(area & set(range(one.start, one.end)) for one in gold):

@@ -217,6 +217,53 @@ def test_what_is_written_is_read(document: Document, happened: st.DataObject) ->
     assert set(found.events.values()) == set(document.events)
 
 
+ALONE = "T1\tPerson 0 4\tAnna\n"
+DECLARED = "[entities]\nPerson\n[relations]\n# who\n---\n!Social\n\tKnows\tArg1:Person, Arg2:Person\n"
+
+
+@pytest.mark.parametrize(
+    ("configuration", "declared"),
+    [
+        (DECLARED, True),
+        (DECLARED.replace("\n", "\r\n"), True),
+        (DECLARED.replace("[relations]", "[events]"), False),
+        ("[relations]\n\n# Knows\n<P>=Person\n<OVERLAP>\tArg1:<ENTITY>, Arg2:<ENTITY>, <OVL-TYPE>:<ANY>\n", False),
+        ("[relations]\nEquiv\tArg1:Person, Arg2:Person, <REL-TYPE>:symmetric-transitive\n[events]\nMeet\n", False),
+        ("", False),
+    ],
+)
+def test_a_text_without_a_relation_has_none_if_the_configuration_declares_relations(
+    configuration: str, declared: bool, tmp_path: Path
+) -> None:
+    write_pair(tmp_path, ann=ALONE)
+    (tmp_path / "annotation.conf").write_bytes(configuration.encode())
+    for path in (tmp_path, tmp_path / "a.ann"):
+        [document] = read_documents(str(path))
+        assert document.to_dict().get("relations") == ([] if declared else None)
+
+
+def test_the_nearest_configuration_counts(tmp_path: Path) -> None:
+    for name in ("train/x", "dev", "notes/x"):
+        write_pair(tmp_path / "corpus" / name, ann=ALONE)
+    (tmp_path / "corpus" / "annotation.conf").write_text(DECLARED)
+    (tmp_path / "corpus" / "notes" / "annotation.conf").write_bytes("[entities]\nGerät\n".encode("latin-1"))
+    found = {document.id: document.related for document in read_documents(str(tmp_path / "corpus"), format="brat")}
+    assert found == {"dev/a": True, "notes/x/a": False, "train/x/a": True}
+    assert [document.related for document in read_documents(str(tmp_path / "corpus" / "train" / "x"))] == [True]
+
+
+def test_texts_without_relations_come_back_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    knows = Relation(ANNA, "Knows", BO)
+    for name, relations in (("related", [knows]), ("alone", [])):
+        some = [Document(TEXT, [ANNA, BO], relations, "a", related=bool(relations))]
+        some.append(Document("Anna", [ANNA], id="b", related=bool(relations)))
+        Path(f"{name}.jsonl").write_text("".join(map(jsonl.write, some)))
+        assert ie("convert", f"{name}.jsonl", name, "--to", "brat").exit_code == 0
+        assert ie("convert", name, f"{name}-back.jsonl").exit_code == 0
+        assert Path(f"{name}-back.jsonl").read_text() == Path(f"{name}.jsonl").read_text()
+
+
 def test_names_of_files_come_from_ids(tmp_path: Path) -> None:
     losses = list[int]()
     with brat.save(str(tmp_path / "out")) as store:
@@ -238,7 +285,9 @@ def test_long_ids_and_lone_surrogates_give_files_that_can_be_read(id: str, text:
 
 def test_the_text_of_an_annotation_file_is_an_input_too(tmp_path: Path) -> None:
     write_pair(tmp_path)
-    for name, output in (("a.ann", "a.txt"), ("", "a.txt"), ("", "a.ann")):
+    (tmp_path / "annotation.conf").write_text("[relations]\nKnows\n")
+    conf = "annotation.conf"
+    for name, output in (("a.ann", "a.txt"), ("", "a.txt"), ("", "a.ann"), ("", conf), ("a.ann", conf)):
         result = ie("convert", str(tmp_path / name), str(tmp_path / output), "--from", "brat", "--to", "conll")
         assert (result.exit_code, "this file is also the input" in said(result)) == (1, True), said(result)
     assert (tmp_path / "a.txt").read_bytes() == TEXT.encode()

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.random_documents import documents
+from support.runner import ie, said
 from support.tool_records import detected, error_of, read, read_one, written
 
+from ie_cli.data.dataset import Split
 from ie_cli.document import Document, Entity, Relation
-from ie_cli.formats import FORMATS
+from ie_cli.errors import DataError
+from ie_cli.formats import FORMATS, BadLine, Reading, read_documents, read_records
+from ie_cli.recipe.schema import DataSection
 
 TEXT = "Anna met Bob"
 ANNA, BOB = Entity(0, 4, "PER"), Entity(9, 12, "PER")
@@ -94,7 +104,7 @@ def test_one_of_several_users_is_read_and_differences_are_counted() -> None:
     assert said == [
         "records annotated by several users, of which the first one listed is read: 2",
         "of these, records in which the others annotated differently: 1",
-        "entities whose label is a number, which is read as text: 1",
+        "entities whose label is a number, which is read as text, because no label_config.json names it: 1",
     ]
 
 
@@ -155,3 +165,135 @@ def test_the_forms_that_are_written() -> None:
         "source": "s",
     }
     assert FORMATS["doccano-relations"].count_losses(document) == {}
+
+
+NUMBERED = {
+    "id": 1,
+    "text": TEXT,
+    "annotations": [span(ANNA, user=1) | {"label": 12}, span(BOB, user=1) | {"label": 40}],
+}
+LABELS = [
+    {
+        "id": 12,
+        "text": "PER",
+        "prefix_key": None,
+        "suffix_key": "p",
+        "background_color": "#209cee",
+        "text_color": "#ffffff",
+    },
+    {"id": 13, "text": "LOC"},
+]
+
+
+def test_labels_that_are_numbers_get_the_names_of_the_exported_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    Path("data/admin.jsonl").write_text(json.dumps(NUMBERED) + "\n", encoding="utf-8")
+    split = ("data/admin.jsonl",), DataSection(train="data/admin.jsonl")
+    before = Split(*split).fingerprint
+    Path("data/label_config.json").write_text(json.dumps(LABELS), encoding="utf-8-sig")
+    assert Split(*split).fingerprint != before
+    result = ie("convert", "data", "out.jsonl")
+    assert result.exit_code == 0, said(result)
+    assert [entity.label for entity in next(read_documents("out.jsonl")).entities] == ["PER", "40"]
+    for line in (
+        "data: not read as data: label_config.json (names of tags or labels)",
+        "entities whose label is a number, with its name from label_config.json: 1",
+        "entities whose label is a number, which is read as text, because no label_config.json names it: 1",
+    ):
+        assert line in said(result)
+
+
+@pytest.mark.parametrize("content", ["[", '{"12": "PER"}', '[{"id": "12", "text": "PER"}, {"id": 12, "text": 3}, 12]'])
+def test_another_file_with_the_name_of_the_labels_names_nothing(content: str, tmp_path: Path) -> None:
+    (tmp_path / "admin.jsonl").write_text(json.dumps(NUMBERED) + "\n", encoding="utf-8")
+    (tmp_path / "label_config.json").write_text(content, encoding="utf-8")
+    [document] = read_documents(str(tmp_path / "admin.jsonl"))
+    assert [entity.label for entity in document.entities] == ["12", "40"]
+
+
+def characters(*some: Document, metadata: bool = True) -> str:
+    """Return documents as the first versions of doccano exported them: `csv.writer` with its defaults, and no header."""
+    out = io.StringIO(newline="")
+    for document in some:
+        rows = [[document.id, char, "O", *['{"a": 1}'] * metadata] for char in document.text]
+        for entity in document.entities:
+            for place in range(entity.start, entity.end):
+                rows[place][2] = f"{'B' if place == entity.start else 'I'}-{entity.label}"
+        csv.writer(out).writerows(rows)
+    return out.getvalue()
+
+
+def read_file(tmp_path: Path, content: str, **options: Any) -> tuple[list[Any], list[str]]:
+    """Return the records of a file whose format is detected, and what was reported."""
+    said, formats = list[str](), list[str]()
+    (tmp_path / "x.csv").write_bytes(content.encode())
+    reading = Reading(report=said.append, **options)
+    records = list(read_records(str(tmp_path / "x.csv"), reading=reading, detected=formats.append))
+    assert formats == ["doccano-csv"]
+    return records, [line.removeprefix(f"{tmp_path / 'x.csv'}: ") for line in said]
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+def test_rows_of_characters_are_detected_and_read(metadata: bool, tmp_path: Path) -> None:
+    first = Document('\nA, "b"\r\tc', [Entity(1, 2, "PER"), Entity(2, 5, "per son")], id=7)
+    other = Document("王伟 👩", [Entity(0, 1, "X"), Entity(1, 2, "X")], id=8)
+    content = characters(first, other, metadata=metadata)
+    for document in (first, other):
+        document.meta = {"metadata": {"a": 1}} if metadata else {}
+    assert read_file(tmp_path, content) == ([first, other], [])
+    texts = [Document(one.text, id=one.id, meta=one.meta) for one in (first, other)]
+    assert read_file(tmp_path, content, annotation=False)[0] == texts
+
+
+@given(st.lists(documents().filter(lambda one: one.text != ""), max_size=3))
+def test_any_text_comes_back_from_its_characters(some: list[Document]) -> None:
+    flat = list[Document]()
+    for id, one in enumerate(some):
+        kept = list[Entity]()
+        for entity in sorted(one.entities):
+            if not kept or entity.start >= kept[-1].end:
+                kept.append(entity)
+        flat.append(Document(one.text, kept, id=id))
+    lines = io.StringIO(characters(*flat, metadata=False), newline="\n")
+    assert list(FORMATS["doccano-csv"].read(enumerate(lines, 1), "x", Reading())) == flat
+
+
+def test_line_ends_that_were_converted_are_those_of_the_text(tmp_path: Path) -> None:
+    [document], _ = read_file(tmp_path, '7,B,B-x,{}\r\n7,"\r\n",O,{}\r\n7,o,I-x,{}\r\n')
+    assert (document.text, document.entities) == ("B\no", [Entity(0, 1, "x"), Entity(2, 3, "x")])
+
+
+@pytest.mark.parametrize(
+    ("row", "place"),
+    [("7,Bo,O,{}", 2), ("7,,O,{}", 2), ("7,o,PER,{}", 2), ("7,o", 2), ("7,o,O,{},x", 2), ("7,B,O,{", 1)],
+)
+def test_a_document_with_a_wrong_row_is_a_bad_line(row: str, place: int, tmp_path: Path) -> None:
+    rows = ["7,B,O,{}", row] if place == 2 else [row, "7,o,O,{}"]
+    (tmp_path / "x.csv").write_text("\n".join([*rows, "8,c,B-x,{}", ""]))
+    bad, good = read_records(str(tmp_path / "x.csv"), format="doccano-csv")
+    assert isinstance(bad, BadLine)
+    assert bad.error.message.startswith(f"{tmp_path / 'x.csv'}:{place}: ")
+    assert bad.error.hint
+    assert isinstance(good, Document)
+    assert good.text == "c"
+
+
+def test_a_tag_that_continues_nothing_is_counted(tmp_path: Path) -> None:
+    [document], said = read_file(tmp_path, "7,B,I-x,{}\n7,o,O,{}\n")
+    assert document.entities == [Entity(0, 1, "x")]
+    assert len(said) == 1
+    assert "1 tag" in said[0]
+
+
+@pytest.mark.parametrize(
+    "lines", [("1,Ann,O", "1,met,O"), ("1,a,b", "2,b,b"), ("a,b,O", "a,c,O"), ("1,a,O,x,y",), ("id,word,tag", "1,a,O")]
+)
+def test_other_tables_are_no_rows_of_characters(lines: tuple[str, ...]) -> None:
+    try:
+        found = detected(*lines)
+    except DataError:
+        return
+    assert found != "doccano-csv"

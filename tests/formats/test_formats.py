@@ -215,6 +215,8 @@ def test_any_object_is_an_example_or_a_bad_line(fields: dict[str, Any]) -> None:
         ("lists.oneke.json", "oneke", 2, 3),
         ("prompts.uie.json", "uie", 2, 3),
         ("events.duee.json", "duee", 2, 6),
+        ("characters.doccano.csv", "doccano-csv", 2, 4),
+        ("label_studio.csv", "label_studio-csv", 2, 2),
     ],
 )
 def test_samples_are_detected_and_read(name: str, format: str, documents: int, count: int) -> None:
@@ -246,6 +248,7 @@ def test_every_sample_is_here() -> None:
         "prompts.uie.json",
         "events.duee.json",
     }
+    tested |= {"characters.doccano.csv", "label_studio.csv"}
     tested |= {"people.label_studio.json", "people.doccano.jsonl"}  # the page on annotation tools
     tested |= {"relations.doccano.jsonl", "label_studio.json", "prodigy.jsonl", "spacy.json", "spacy-paragraphs.json"}
     assert {path.name for path in SAMPLES.iterdir()} == tested

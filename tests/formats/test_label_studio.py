@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from typing import Any
 from xml.etree import ElementTree
@@ -10,7 +12,8 @@ import pytest
 from support.tool_records import detected, error_of, read, read_one, written
 
 from ie_cli.document import Document, Entity, Relation
-from ie_cli.formats import FORMATS
+from ie_cli.errors import DataError
+from ie_cli.formats import FORMATS, BadLine, Reading, Record
 from ie_cli.formats.label_studio_writer import configuration
 
 TEXT = "Anna met Bob"
@@ -253,3 +256,63 @@ def test_tasks_have_predictions_that_fit_the_configuration() -> None:
         == {tag.get("toName") for tag in view.iter("Labels")}
     )
     assert {tag.get("value") for tag in view.iter("Text")} == {"$text"}
+
+
+def table(*rows: dict[str, Any], separator: str = ",", ends: str = "\r\n") -> str:
+    """Return a table as Label Studio exports it: sorted columns, text in quotes, regions as JSON."""
+    names = sorted(
+        {name for row in rows for name in row} | {"annotator", "annotation_id", "created_at", "updated_at", "lead_time"}
+    )
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, names, quoting=csv.QUOTE_NONNUMERIC, delimiter=separator, lineterminator=ends)
+    writer.writeheader()
+    for row in rows:
+        cells = {name: json.dumps(value) if isinstance(value, list) else value for name, value in row.items()}
+        writer.writerow(cells)
+    return out.getvalue()
+
+
+def read_table(content: str, **options: Any) -> tuple[list[Record], list[str]]:
+    """Return the records of a table, which must be detected, and what was reported."""
+    lines = list(enumerate(io.StringIO(content, newline="\n"), 1))
+    assert detected(*(line.rstrip("\r\n") for _, line in lines)) == "label_studio-csv"
+    said = list[str]()
+    reading = Reading(report=said.append, **options)
+    return list(FORMATS["label_studio-csv"].read(lines, "x", reading)), [line.removeprefix("x: ") for line in said]
+
+
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_its_tables_are_read_as_json_min(separator: str) -> None:
+    rows = [
+        minimal(A, at="2027-01-01") | {"desk": "4"},
+        minimal(B) | {"desk": "4"},
+        minimal(A, B, id=4) | {"desk": "x"},
+        {name: value for name, value in minimal(id=6).items() if name not in ("label", "desk")},
+    ]
+    found, said = read_table(table(*rows, separator=separator))
+    assert (found, said) == read("label_studio", *rows, array=True)
+    assert [len(one.entities) for one in found if isinstance(one, Document)] == [1, 2, 0]
+    texts, _ = read_table(table(*rows, separator=separator), annotation=False)
+    assert texts == read("label_studio", *rows, array=True, annotation=False)[0]
+
+
+def test_line_ends_and_long_texts_in_a_table_are_kept() -> None:
+    long = TEXT + "\r\n\n" + 200_000 * "x"
+    found, _ = read_table(table(minimal(A) | {"text": long, "desk": ""}))
+    assert found == [Document(long, [ANNA], id=3)]
+
+
+def test_a_wrong_row_of_a_table_is_a_bad_line() -> None:
+    good = table(minimal(A))
+    found, _ = read_table(good + "1,2\n" + table(minimal(B, id=5)).split("\n", 1)[1])
+    [first, bad, last] = found
+    assert isinstance(bad, BadLine)
+    assert bad.error.message.startswith("x:3: expected 9 columns, got 2")
+    assert [one.id for one in (first, last) if isinstance(one, Document)] == [3, 5]
+    with pytest.raises(DataError, match="lacks columns of an export"):
+        list(FORMATS["label_studio-csv"].read([(1, "id,text\n")], "x", Reading()))
+
+
+def test_a_table_without_a_labelled_span_is_another_table() -> None:
+    fields = {**minimal(), "label": [{"choices": ["good"]}], "entities": "[]"}
+    assert detected(*table(fields).splitlines()) == "csv"

@@ -10,6 +10,7 @@ from support.tool_records import detected, error_of, read, read_one, written
 
 from ie_cli.document import Document, Entity, Relation
 from ie_cli.formats import FORMATS, BadLine
+from ie_cli.formats.common.base import NAMES_TAKEN
 
 TEXT = "Anna Bell met Bob"
 ANNA, BOB = Entity(0, 9, "PER"), Entity(14, 17, "PER")
@@ -122,3 +123,13 @@ def test_tokens_that_are_none_are_left_out_and_counted() -> None:
 )
 def test_its_records_are_detected(fields: dict[str, Any], format: str) -> None:
     assert detected(fields) == format
+
+
+@pytest.mark.parametrize("name", ["prodigy", "doccano"])
+@pytest.mark.parametrize("answer", ["reject", "ignore"])
+def test_the_answer_of_another_task_does_not_hide_a_record(name: str, answer: str) -> None:
+    document = Document(TEXT, [ANNA], meta={"answer": answer, "note": "x"})
+    assert read_one(name, json.loads(written(name, document))) == Document(TEXT, [ANNA], meta={"note": "x"})
+    assert dict(FORMATS[name].count_losses(document)) == {NAMES_TAKEN: 1}
+    kept = Document(TEXT, [ANNA], meta={"answer": "accept"})
+    assert read_one(name, json.loads(written(name, kept))) == kept

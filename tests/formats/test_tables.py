@@ -351,3 +351,33 @@ def test_numbers_of_another_table_do_not_split_documents(tmp_path: Path) -> None
 def test_a_record_is_one_row_whatever_its_line_ends(text: str) -> None:
     rows = list(csv.reader(io.StringIO(table.write(Document(text)), newline="")))
     assert [row[1] for row in rows] == [text]
+
+
+@pytest.mark.parametrize("name", ["entities", "Label", "labels", "ner", "spans"])
+@pytest.mark.parametrize(
+    "cell", ['[[0, 4, "person"]]', "[(0, 4, 'person')]", '[{"start_offset": 0, "end_offset": 4, "label": "person"}]']
+)
+def test_entities_in_columns_with_the_names_of_other_tools(name: str, cell: str, tmp_path: Path) -> None:
+    quoted = cell.replace('"', '""')
+    found = of(tmp_path / "x.csv", f'id,text,{name}\n1,Anna met,"{quoted}"\n2,It rained.,[]\n')
+    assert found == [Document("Anna met", [Entity(0, 4, "person")], id="1"), Document("It rained.", id="2")]
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"), [("label", "[sic] news"), ("label", "['good', 'long']"), ("tone", "[[0, 4, 'x']]")]
+)
+def test_other_cells_with_brackets_are_user_fields(name: str, cell: str, tmp_path: Path) -> None:
+    [found] = of(tmp_path / "x.csv", f'id,text,{name}\n1,Anna met,"{cell}"\n')
+    assert found == Document("Anna met", id="1", meta={name: cell})
+
+
+def test_numbers_of_labels_get_the_names_in_the_file_of_doccano(tmp_path: Path) -> None:
+    """Doccano before 1.0 exported a span per row with a header, and the id of its label."""
+    path, said = tmp_path / "x.csv", list[str]()
+    path.write_text("id,text,meta,label,start_offset,end_offset,user\n1,Anna met,{},12,0,4,1\n1,Anna met,{},40,5,8,1\n")
+    labels = [[entity.label for entity in one.entities] for one in read_documents(str(path))]
+    assert labels == [["12", "40"]]
+    (tmp_path / "label_config.json").write_text('[{"id": 12, "text": "person"}]')
+    [document] = read_documents(str(path), reading=Reading(report=said.append))
+    assert [entity.label for entity in document.entities] == ["person", "40"]
+    assert f"{path}: entities whose label is a number, with its name from label_config.json: 1" in said

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ie_cli.formats.common.brat_lines import Annotation
 
+NAME = "annotation.conf"
+_SECTION = re.compile(r"\s*\[(.*)\]\s*")
+_NO_TYPE = re.compile(r"\s*(#|-+\s*$|<|!|$)")
+"""A comment, a separator, a macro or the permission to overlap, or a type that only groups others."""
+_SYMMETRIC = "symmetric-transitive"
+"""The mark of an equivalence, which is stored in other lines than a relation."""
 _OVERLAPS = "<OVERLAP>\tArg1:<ENTITY>, Arg2:<ENTITY>, <OVL-TYPE>:<ANY>"
 """Allows annotations that overlap, which brat otherwise marks as errors."""
 
@@ -73,3 +81,24 @@ class Configuration:
 
 def _any_of(types: Iterable[str]) -> str:
     return "|".join(sorted(types))
+
+
+def declares_relations(directory: Path) -> bool:
+    """Return whether the configuration of a directory has a type of relations, so that a text without a relation has none.
+
+    The configuration is the nearest one: that of the directory, or else of a parent, as brat itself looks for it.
+    """
+    directory = directory.absolute()
+    for parent in (directory, *directory.parents):
+        try:
+            lines = (parent / NAME).read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            continue
+        section = ""
+        for line in lines:
+            if header := _SECTION.fullmatch(line):
+                section = header[1]
+            elif section == "relations" and not _NO_TYPE.match(line) and _SYMMETRIC not in line:
+                return True
+        return False
+    return False

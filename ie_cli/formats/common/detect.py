@@ -18,13 +18,15 @@ from ie_cli.formats.common.research_json import research_format
 from ie_cli.formats.common.spacy_records import is_pair_line, parse_record
 from ie_cli.formats.common.tag_schemes import split_tag
 from ie_cli.formats.common.tool_records import tool_of
+from ie_cli.formats.doccano_csv import looks_like_characters
+from ie_cli.formats.label_studio_csv import looks_like_export
 from ie_cli.formats.multihead import DOCUMENT_MARKER
 from ie_cli.formats.table import is_header, table_of
 
 HINT = (
-    "set data.format in the recipe: jsonl, duie, triples, conll04, multihead, cluener, doccano, label_studio, prodigy, "
-    "spacy-json, bio-json, w2ner, dygie, oneie, duee, uie, oneke, pairs, pairs-json, text (one document per line), or conll "
-    "(also lines of single tokens)."
+    "set data.format in the recipe: jsonl, duie, triples, conll04, multihead, cluener, doccano, doccano-csv, label_studio, "
+    "prodigy, spacy-json, bio-json, w2ner, dygie, oneie, duee, uie, oneke, pairs, pairs-json, text (one document per line), or "
+    "conll (also lines of single tokens)."
 )
 TABLE_HINT = (
     "a table needs a first line with the names of its columns: text, start, end and label (a span per row), text and entities, "
@@ -78,8 +80,12 @@ def detect(head: Sequence[tuple[int, str]], source: str) -> str:
     rows = [(number, line) for number, line in head if line.strip() and not line.startswith(_NO_TOKEN)]
     if looks_like_columns([line for _, line in rows]) or width_of([line for _, line in rows[:20]]):
         return "conll"
+    if looks_like_export(line for _, line in head):
+        return "label_studio-csv"
     if is_header(lines[0]):
         return table_of(lines[0])
+    if looks_like_characters(line for _, line in head):
+        return "doccano-csv"
     if looks_like_pairs(head):
         return "pairs"
     if source.lower().endswith(_TABLES) and is_header(lines[0], clear=False):

@@ -10,7 +10,8 @@ from ie_cli.formats.common.json_stream import FoundObject
 from ie_cli.formats.common.label_studio_regions import HYPERTEXT, LABELS
 
 _KEPT = ("created_at", "updated_at")
-_BOOKKEEPING = frozenset({"id", "annotator", "annotation_id", "agreement", "lead_time", *_KEPT})
+BOOKKEEPING = frozenset({"id", "annotator", "annotation_id", "agreement", "lead_time", *_KEPT})
+"""The fields of JSON-MIN that are no data and no control."""
 _REGION_TYPES = (LABELS, HYPERTEXT, "paragraphlabels")
 
 
@@ -18,7 +19,7 @@ def is_minimal(fields: Mapping[str, Any]) -> bool:
     """Return whether an object is one of JSON-MIN."""
     if "data" in fields:
         return False
-    return {"annotation_id", "annotator"} <= fields.keys() or any(map(_is_control, fields.values()))
+    return {"annotation_id", "annotator"} <= fields.keys() or any(map(is_control, fields.values()))
 
 
 def as_tasks(objects: Iterable[FoundObject]) -> Iterator[FoundObject]:
@@ -43,7 +44,7 @@ def _key(number: int, fields: Any) -> tuple[Any, ...]:
 
 def _task(objects: list[dict[str, Any]]) -> dict[str, Any]:
     first = objects[0]
-    data = {name: value for name, value in first.items() if name not in _BOOKKEEPING and not _is_control(value)}
+    data = {name: value for name, value in first.items() if name not in BOOKKEEPING and not is_control(value)}
     return {"id": first.get("id"), "data": data, "annotations": [_annotation(fields) for fields in objects]}
 
 
@@ -51,14 +52,15 @@ def _annotation(fields: Mapping[str, Any]) -> dict[str, Any]:
     regions = [
         {"type": _type(region), "from_name": name, "value": region}
         for name, value in fields.items()
-        if _is_control(value)
+        if is_control(value)
         for region in value
     ]
     times = {name: fields[name] for name in _KEPT if name in fields}
     return {"id": fields.get("annotation_id"), "result": regions, **times}
 
 
-def _is_control(value: Any) -> bool:
+def is_control(value: Any) -> bool:
+    """Return whether a value is the regions of a control: a list of labelled spans."""
     return isinstance(value, list) and bool(value) and all(_type(region) is not None for region in value)
 
 

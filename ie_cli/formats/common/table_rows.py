@@ -9,10 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from ie_cli.errors import DataError
+from ie_cli.formats.common.annotation_fields import ENTITY_FIELDS
 from ie_cli.formats.common.base import Reading, Record, short
+from ie_cli.formats.common.entity_fields import has_entity_form
 from ie_cli.formats.common.pair_fields import PairNames
-from ie_cli.formats.common.span_rows import documents, is_empty, sentences
+from ie_cli.formats.common.span_rows import documents, integer, is_empty, sentences
 from ie_cli.formats.common.table_columns import HINT, TEXT_PARTS, TableColumns
+from ie_cli.formats.common.tag_names import NAMED_LABELS, find_label_names
 from ie_cli.formats.rows import Row, Rows, read_rows
 from ie_cli.system.json_reading import loads
 
@@ -91,7 +94,7 @@ def read_table(
     cells = _parts(columns, rows)
     if columns.layout == "spans":
         reading.row_is("span")
-        yield from documents(cells, annotation=reading.annotation)
+        yield from documents(_with_label_names(cells, path, reading), annotation=reading.annotation)
     else:
         reading.row_is("token")
         reading = replace(reading, row_is=lambda row: None)
@@ -113,6 +116,18 @@ def _parts(columns: TableColumns, rows: Iterable[Cells]) -> Iterator[tuple[str, 
             yield where, found
 
 
+def _with_label_names(rows: Iterable[Row], path: str, reading: Reading) -> Iterator[Row]:
+    """Yield the rows of spans; labels that are numbers get their names from doccano's file beside the table, if there is one."""
+    names, count = find_label_names(path), 0
+    for where, cells in rows:
+        number = integer(cells.get("label")) if names else None
+        name = names.get(number) if isinstance(number, int) else None
+        count += name is not None
+        yield where, cells if name is None else cells | {"label": name}
+    if count:
+        reading.report(NAMED_LABELS.format(path=path, count=f"{count:,}"))
+
+
 def _records(columns: TableColumns, rows: Iterable[Cells]) -> Iterator[Row]:
     """Yield the rows as the fields of records."""
     for where, row in rows:
@@ -128,7 +143,10 @@ def _records(columns: TableColumns, rows: Iterable[Cells]) -> Iterator[Row]:
             fields["id"] = int(fields["id"])
         if "text" in fields and not isinstance(fields["text"], str):
             fields["text"] = "" if is_empty(fields["text"]) else str(fields["text"])
-        yield where, {name: _list(name, value) if name in _LISTS else value for name, value in fields.items()}
+        yield (
+            where,
+            {name: _list(name, value) if name in _LISTS else _spans(name, value) for name, value in fields.items()},
+        )
 
 
 def _list(name: str, value: Any) -> Any:
@@ -144,7 +162,17 @@ def _list(name: str, value: Any) -> Any:
         return loads(text)
     except ValueError:
         found = _python(text)
+        if isinstance(found, list):  # JSON has no tuples
+            return [list(item) if isinstance(item, tuple) else item for item in found]
         return value if found is None else found
+
+
+def _spans(name: str, value: Any) -> Any:
+    """Return the entities that a cell contains in a column with a name that other tools give them, otherwise the cell."""
+    if not isinstance(value, str) or not value.lstrip().startswith("[") or name.casefold() not in ENTITY_FIELDS:
+        return value
+    found = _list(name, value)
+    return found if isinstance(found, list) and all(map(has_entity_form, found)) else value
 
 
 _TOKENS = frozenset({"tokens", "ner_tags"})

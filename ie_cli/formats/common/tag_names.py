@@ -21,7 +21,10 @@ NAME_FILES = tuple(
 """The files with names in order, or with a map between names and numbers."""
 TEXT_FILES = ("labels.txt", "label.txt", "tags.txt")
 """The files with one name per line."""
-_BESIDE = frozenset((*INFO_FILES, *NAME_FILES, *TEXT_FILES))
+LABEL_CONFIG = "label_config.json"
+"""The file of doccano with the labels of a project and their ids."""
+NAMED_LABELS = f"{{path}}: entities whose label is a number, with its name from {LABEL_CONFIG}: {{count}}"
+_BESIDE = frozenset((*INFO_FILES, *NAME_FILES, *TEXT_FILES, LABEL_CONFIG))
 NAMES_HINT = (
     'put their names into a file labels.json beside it, as ["O", "B-PER", …] in the order of the numbers or as '
     '{"O": 0, "B-PER": 1, …}, or write the names instead of the numbers.'
@@ -57,17 +60,34 @@ def find_tag_names(path: str, field: str) -> TagNames | None:
         path: the name of the file of data; a URL, a dataset of the hub and standard input have no files beside them.
         field: the name of the field.
     """
-    if is_url(path) or path.startswith(PREFIX) or path == _STDIN:
-        return None
-    directory = Path(path).parent
     for name in (*INFO_FILES, *NAME_FILES, *TEXT_FILES):
-        file = directory / name
-        if file == Path(path) or not file.is_file() or file.stat().st_size > _MAX_BYTES:
-            continue
-        found = _names_in(file, field)
-        if found:
+        if (file := _beside(path, name)) is not None and (found := _names_in(file, field)):
             return TagNames(tuple(found), file)
     return None
+
+
+def find_label_names(path: str) -> dict[int, str]:
+    """Return the names of labels by their ids from doccano's file beside a file of data; empty if there is none.
+
+    Args:
+        path: the name of the file of data, as in `find_tag_names`.
+    """
+    file = _beside(path, LABEL_CONFIG)
+    try:
+        labels = None if file is None else loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return {}
+    found = [label for label in labels if isinstance(label, dict)] if isinstance(labels, list) else []
+    pairs = ((label.get("id"), label.get("text")) for label in found)
+    return {id: name for id, name in pairs if isinstance(id, int) and isinstance(name, str) and name}
+
+
+def _beside(path: str, name: str) -> Path | None:
+    """Return the file of this name beside a file of data; None if there is none, or it is too large for names."""
+    if is_url(path) or path.startswith(PREFIX) or path == _STDIN:
+        return None
+    file = Path(path).parent / name
+    return file if file != Path(path) and file.is_file() and file.stat().st_size <= _MAX_BYTES else None
 
 
 def _names_in(file: Path, field: str) -> list[str] | None:

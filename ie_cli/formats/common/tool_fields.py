@@ -18,6 +18,19 @@ from ie_cli.formats.common.base import (
 )
 from ie_cli.formats.common.native_fields import native_names
 
+NOT_ACCEPTED = ("reject", "ignore")
+"""The values of the field ``answer`` with which a record is no annotated one, as Prodigy writes them."""
+
+
+def taken_names(document: Document, *names: str) -> tuple[str, ...]:
+    """Return the names of user fields that a format without native entities cannot store for a document.
+
+    Args:
+        document: the document.
+        names: the names that always have another meaning in the format.
+    """
+    return (*names, "answer") if document.meta.get("answer") in NOT_ACCEPTED else names
+
 
 def user_fields(document: Document, taken: Collection[str] = ()) -> dict[str, Any]:
     """Return the user fields of a document that a record with fields of almost native names can store.
