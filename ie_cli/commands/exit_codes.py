@@ -18,9 +18,13 @@ from ie_cli.commands.console import console, print_error, say
 from ie_cli.errors import OUT_OF_MEMORY, IEError, StorageError, join_hints
 from ie_cli.system.atomic import storage_error
 from ie_cli.system.distribution import install_hint
+from ie_cli.system.launcher import launched_rank, wait_to_be_ended
 from ie_cli.system.memory import is_out_of_memory
 from ie_cli.system.signals import Stopped, stopping
 from ie_cli.system.standard_streams import fill_standard_streams, tolerate_broken_stderr
+
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+"""The kind of errors for unknown options and missing arguments, too, which Typer does not export."""
 
 
 class Commands(TyperGroup):
@@ -43,10 +47,13 @@ class Commands(TyperGroup):
     def _invoke(self, ctx: typer.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except typer.BadParameter as error:
-            got = given_value(ctx.meta.get(_ARGUMENTS, ()), getattr(error.param, "opts", ()))
-            if got is not None and got not in error.message:
-                error.message = f"{error.message.removesuffix('.')}; got {got}"
+        except _UsageError as error:
+            if isinstance(error, typer.BadParameter):
+                got = given_value(ctx.meta.get(_ARGUMENTS, ()), getattr(error.param, "opts", ()))
+                if got is not None and got not in error.message:
+                    error.message = f"{error.message.removesuffix('.')}; got {got}"
+            if ctx.invoked_subcommand == "train" and (rank := _rank()):
+                report_of_other(rank, wait=True)
             raise
         except IEError as error:
             self._fail(ctx, error, error)
@@ -91,6 +98,28 @@ class Commands(TyperGroup):
                 raise
             os.write(2, f"error: {OUT_OF_MEMORY}\n".encode())
         raise typer.Exit(1) from error
+
+
+def report_of_other(rank: int, *, wait: bool) -> None:
+    """Introduce the error of a process that is not the first of a launcher.
+
+    Args:
+        rank: the number of the process.
+        wait: give the first process the time to report the same error; the launcher then ends this one, which reports nothing.
+    """
+    console.quiet = True
+    if wait:
+        wait_to_be_ended()
+    console.quiet = False
+    say(f"process {rank}:")
+
+
+def _rank() -> int:
+    """Return the number of this process among those of a launcher; 0 if it is not known."""
+    try:
+        return launched_rank()
+    except IEError:
+        return 0
 
 
 _ARGUMENTS = "ie.arguments"

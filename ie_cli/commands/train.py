@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 import typer
 
 from ie_cli.commands.console import TrainingView, busy, console, say, say_next, show_scores
+from ie_cli.commands.exit_codes import report_of_other
 from ie_cli.commands.recipe_argument import read_recipe
 from ie_cli.commands.train_series import follow_series, series_of
 from ie_cli.errors import IEError, StorageError, join_hints
@@ -94,14 +96,16 @@ def _reporting() -> Iterator[None]:
     console.quiet = True
     try:
         yield
-    except IEError as error:
-        from ie_cli.training.processes import wait_for_end_of_first
-
-        if error.everywhere:
-            wait_for_end_of_first()
-        else:
-            console.quiet = False
-            say(f"process {rank}:")
+    except typer.Exit:
+        raise
+    except Exception as error:
+        processes = sys.modules.get("ie_cli.training.processes")  # not imported here: torch may be what is missing
+        if processes is None or not processes.is_connected():
+            report_of_other(rank, wait=True)  # the first process cannot read the recipe either, for example
+        elif isinstance(error, IEError) and error.everywhere:
+            processes.wait_for_end_of_first()
+        elif isinstance(error, IEError):
+            report_of_other(rank, wait=False)
         raise
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ie_cli.errors import ModelError
 from ie_cli.recipe.base import Precision
@@ -91,6 +93,34 @@ def choose_precision(wanted: Precision | Literal["auto"], device: torch.device) 
 def torch_dtype(precision: Precision) -> torch.dtype:
     """Return the torch dtype of a precision."""
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
+
+
+@contextmanager
+def converted(module: nn.Module, precision: Precision) -> Iterator[None]:
+    """Give a module its weights in a precision inside the context, as a stored model has them that was loaded in it.
+
+    The parameters stay the same objects, and get their numbers back, to the last bit, even if an error is raised. The copies
+    need the memory of the weights in this precision.
+    """
+    dtype = torch_dtype(precision)
+    weights = [(weight, weight.data) for weight in module.parameters() if weight.is_floating_point()]
+    buffers = [
+        (owner, name, buffer)
+        for owner in module.modules()
+        for name, buffer in owner.named_buffers(recurse=False)
+        if buffer.is_floating_point()
+    ]
+    try:
+        for weight, own in weights:
+            weight.data = own.to(dtype)
+        for owner, name, buffer in buffers:
+            setattr(owner, name, buffer.to(dtype))
+        yield
+    finally:
+        for weight, own in weights:
+            weight.data = own
+        for owner, name, buffer in buffers:
+            setattr(owner, name, buffer)
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

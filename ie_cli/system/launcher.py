@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 
 from ie_cli.errors import TrainingError
@@ -12,6 +13,9 @@ _RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
 _LAUNCHED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 """Variables set by `torchrun` and `accelerate launch`."""
 HINT = "start several processes with `torchrun` or `accelerate launch`; for one, unset RANK, LOCAL_RANK and WORLD_SIZE."
+
+PATIENCE = 20.0
+"""How many seconds a process gives the first one to report an error that both may have."""
 
 
 def number_of_processes(environment: Mapping[str, str] = os.environ) -> int:
@@ -44,6 +48,14 @@ def launched_rank(environment: Mapping[str, str] = os.environ) -> int:
     if not 0 <= rank < max(size, 1):
         raise TrainingError(f"the environment sets process {rank} of {size}, counted from 0", hint=HINT)
     return rank
+
+
+def wait_to_be_ended() -> None:
+    """Wait until the launcher ends this process, because the first one has ended with the same error, but not for long.
+
+    It is called before the processes are connected: a process that is still there does not know of an error of the first one.
+    """
+    time.sleep(PATIENCE)
 
 
 def _number(environment: Mapping[str, str], names: tuple[str, ...], default: int) -> int:

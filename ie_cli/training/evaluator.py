@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from ie_cli.inference.integrity import replace_tasks
 from ie_cli.inference.pipeline import Engine
 from ie_cli.metrics.scores import Ceiling, Scores
 from ie_cli.metrics.threshold_curve import ThresholdChoice
+from ie_cli.modeling.devices import converted
 from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.recipe.threshold import DEFAULT_THRESHOLD, chooses_threshold
 from ie_cli.reports.model_card import model_card
@@ -106,8 +108,18 @@ class Evaluator:
         task = self._setup.tasks[name]
         return task.data.dev_documents is not None and not task.data.dev_is_train and "dev" not in task.unannotated
 
+    def as_stored(self) -> AbstractContextManager[None]:
+        """Return a context in which the encoder has its weights as in the model that users load, in the precision of the run.
+
+        The scores of a checkpoint, and the threshold chosen for it, are then those of the stored model to the last digit.
+        """
+        return converted(self._setup.model.encoder, self._setup.precision)
+
     def dev_scores(self) -> tuple[dict[str, Scores], dict[str, ThresholdChoice]]:
-        """Return the scores of each task on its development data, and the threshold that would be chosen, if one is."""
+        """Return the scores of each task on its development data, and the threshold that would be chosen, if one is.
+
+        The encoder must be `as_stored`.
+        """
         found = {}
         for name, gold in self._gold.items():
             probe = self._probe(self.extractor(), name, self._engine) if self._chooses(name) else None

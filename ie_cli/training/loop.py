@@ -322,16 +322,17 @@ class Run:
         self.tracker.check()  # do not keep a model if its loss is not finite
         rate = self.tracker.rate()
         start = time.monotonic()
-        # The state of the run changes only at the end, so that a run stopped in here evaluates again when resumed.
-        with self.techniques.evaluation_weights(), self._interruptible():  # no signal interrupts the restoration
-            scores, choices = self.evaluator.dev_scores()
+        # The run's state changes only at the end: if stopped in here, it evaluates again. No signal interrupts a restoration.
+        with self.techniques.evaluation_weights():
+            with self.evaluator.as_stored(), self._interruptible():
+                scores, choices = self.evaluator.dev_scores()
             primary, rank = ranked(scores, self.recipe.training.select, choices)
             better = not self.best_step or rank > self.best_score
-            best = (
-                better or primary == 0 == self.best_score
-            )  # among models that find nothing, prefer the one trained longest
+            # Among models that find nothing, the one trained longest is preferred.
+            best = better or primary == 0 == self.best_score
             if best:
-                self._save()
+                with self._interruptible():
+                    self._save()
         self.model.train()
         loss = self.tracker.mean()
         self.evaluated = self.step

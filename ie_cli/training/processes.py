@@ -21,7 +21,7 @@ from torch import Tensor, distributed, nn
 from ie_cli.errors import IEError, TrainingError
 from ie_cli.modeling.devices import choose_device
 from ie_cli.recipe.schema import Recipe
-from ie_cli.system.launcher import launched_rank, number_of_processes
+from ie_cli.system.launcher import PATIENCE, launched_rank, number_of_processes
 from ie_cli.system.memory import is_out_of_memory
 
 Result = TypeVar("Result")
@@ -30,7 +30,7 @@ _BUCKET = 2**25
 """Number of bytes of the gradients that are exchanged together: a copy of so many is needed."""
 _LONGEST = timedelta(days=2)
 """How long processes wait for another one, e.g. for the first to write the model; one that has ended is noticed at once."""
-_LAST_WORDS = timedelta(seconds=20)
+_LAST_WORDS = timedelta(seconds=PATIENCE)
 _NOISE = re.compile(r"^\[[^\]\s]*:\d+\] |\. This is typically caused by .*")
 """What messages of `gloo` have around the reason: a line of its code, and general advice."""
 _LOST = re.compile(r"connection|connect |(read|write) error|broken pipe|timed? ?out|remote|peer", re.IGNORECASE)
@@ -199,13 +199,18 @@ def reported_once(error: IEError) -> IEError:
     return error
 
 
+def is_connected() -> bool:
+    """Return whether this process has been connected with the others of a launcher."""
+    return bool(_control) and distributed.is_initialized()
+
+
 def wait_for_end_of_first() -> None:
     """Wait, for some seconds, until the first process has reported an error and ended, which closes its connection.
 
     A launcher ends all processes as soon as one has failed, so the first one would not be able to report what happened. It does
     not call this function.
     """
-    if distributed.is_available() and distributed.is_initialized() and _control:
+    if is_connected():
         options = distributed.BroadcastOptions()
         options.rootRank, options.timeout = 0, _LAST_WORDS
         with suppress(RuntimeError):

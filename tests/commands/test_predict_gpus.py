@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from support.corpora import documents
 from support.runner import ie, said
+from support.shard_inputs import EXPORTED, SKIPPING, enter_inputs, predict
 from support.shard_jobs import outputs
 from support.untrained import write_model
 
@@ -18,9 +17,6 @@ from ie_cli.commands import predict_shards
 from ie_cli.inference.extractor import Extractor
 from ie_cli.inference.shard_workers import Outcome, ShardJob, attempt
 from ie_cli.inference.shards import Shard
-
-EXPORTED = Path(__file__).parent.parent / "fixtures" / "format_v2" / "ner" / "onnx"
-SHARDS = 5
 
 
 @pytest.fixture(scope="module")
@@ -30,21 +26,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Path) -> Path:
-    """A directory with some inputs."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("IE_MODEL", str(model))
-    (tmp_path / "in").mkdir()
-    for n in range(SHARDS):
-        text = "".join(f"{json.dumps({'text': document.text})}\n" for document in documents(5 + n))
-        (tmp_path / "in" / f"{n}.jsonl").write_text(text, encoding="utf-8")
-    return tmp_path
-
-
-def predict(*arguments: str) -> str:
-    """Predict, and return what was said."""
-    result = ie("predict", "in/*.jsonl", *arguments)
-    assert result.exit_code == 0, result.stderr
-    return said(result)
+    return enter_inputs(tmp_path, monkeypatch, model)
 
 
 @pytest.fixture
@@ -86,9 +68,9 @@ def test_workers_take_the_gpus_in_turn_and_write_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    predict(*options, "-o", "one/")
+    predict(*SKIPPING, *options, "-o", "one/")
     devices.clear()
-    said = predict(*options, "-o", "several/", "--workers", "3")
+    said = predict(*SKIPPING, *options, "-o", "several/", "--workers", "3")
     assert devices == expected
     assert "GPU" not in said
     assert outputs(here / "several") == outputs(here / "one")  # the manifests, too: a job can go on with other GPUs
@@ -97,8 +79,8 @@ def test_workers_take_the_gpus_in_turn_and_write_the_same(
 def test_an_exported_model_needs_no_gpu(here: Path, devices: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IE_MODEL", str(EXPORTED))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert "GPU" not in predict("-o", "one/")
-    predict("-o", "several/", "--workers", "2")
+    assert "GPU" not in predict(*SKIPPING, "-o", "one/")
+    predict(*SKIPPING, "-o", "several/", "--workers", "2")
     assert devices == ["auto"] * 3
 
 
@@ -108,14 +90,14 @@ def test_one_process_says_once_that_other_gpus_are_idle(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     hint = "hint: 1 of 4 GPUs is used; `ie predict INPUTS -o DIRECTORY/ --workers 4` uses all of them for several files"
-    assert predict("-o", output.format("out")).count(hint) == 1
-    assert "GPU" not in predict("-o", output.format("quiet"), "--quiet")
-    assert "GPU" not in predict("-o", output.format("cpu"), "--device", "cpu")
+    assert predict(*SKIPPING, "-o", output.format("out")).count(hint) == 1
+    assert "GPU" not in predict(*SKIPPING, "-o", output.format("quiet"), "--quiet")
+    assert "GPU" not in predict(*SKIPPING, "-o", output.format("cpu"), "--device", "cpu")
     if output == "{}/":
-        assert "GPU" not in predict("-o", "out/")  # nothing is left to do
-        assert "GPU" not in predict("-o", "alone/", "--workers", "1")
+        assert "GPU" not in predict(*SKIPPING, "-o", "out/")  # nothing is left to do
+        assert "GPU" not in predict(*SKIPPING, "-o", "alone/", "--workers", "1")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    assert "GPU" not in predict("-o", output.format("last"))
+    assert "GPU" not in predict(*SKIPPING, "-o", output.format("last"))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +109,7 @@ def test_one_process_says_once_that_other_gpus_are_idle(
     ],
 )
 def test_on_ray_only_ray_chooses_gpus(options: tuple[str, ...], expected: str, here: Path) -> None:
-    result = ie("predict", "in/*.jsonl", "-o", "out/", "--engine", "ray", *options)
+    result = ie("predict", *SKIPPING, "-o", "out/", "--engine", "ray", *options)
     assert result.exit_code == 2
     assert expected in " ".join(said(result).replace("│", " ").split())
     assert not Path("out").exists()

@@ -18,8 +18,9 @@ import psutil
 import pyarrow
 import pytest
 from pyarrow import parquet
-from support.corpora import as_json, documents
+from support.corpora import as_json
 from support.runner import ie, said
+from support.shard_inputs import EXPORTED, SHARDS, SKIPPING, TEXTS, enter_inputs, predict
 from support.shard_jobs import outputs
 from support.stores import needs_s3, s3_server
 from support.untrained import write_model
@@ -31,10 +32,6 @@ from ie_cli.system.streams import open_output, read_lines
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
-TEXTS = [document.text or "空" for document in documents(12)]
-SHARDS = 5
-EXPORTED = Path(__file__).parent.parent / "fixtures" / "format_v2" / "ner" / "onnx"
-
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -43,31 +40,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Path) -> Path:
-    """A directory with `in/`, which has some files of JSON Lines, of which one has a bad line."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("IE_MODEL", str(model))
-    (tmp_path / "in").mkdir()
-    for n in range(SHARDS):
-        with gzip.open(tmp_path / "in" / f"{n}.jsonl.gz", "wt", encoding="utf-8") as file:
-            file.writelines(f"{json.dumps({'text': text * (n + 1)})}\n" for text in TEXTS[: 8 + n])
-            file.write("{bad\n" if n == 2 else "")
-    return tmp_path
-
-
-def predict(*arguments: str) -> str:
-    """Predict, and return what was said."""
-    result = ie("predict", *arguments)
-    assert result.exit_code == 0, result.stderr
-    return said(result)
+    return enter_inputs(tmp_path, monkeypatch, model)
 
 
 def refused(*arguments: str) -> str:
     result = ie("predict", *arguments)
     assert result.exit_code in (1, 2), result.stderr
     return said(result)
-
-
-SKIPPING = ("in/*.jsonl.gz", "--on-error", "skip")
 
 
 def lines(path: str | Path) -> list[str]:

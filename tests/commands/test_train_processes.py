@@ -1,4 +1,4 @@
-"""`ie train --processes`: one output, one error, the exit code of the run, and signals for all processes."""
+"""`ie train` in several processes: one output, one error, the exit code of the run, and signals for all processes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ from support.corpora import documents, write_jsonl
 from support.runner import ie
 from support.two_processes import COUNT
 
+from ie_cli.commands import train
+from ie_cli.commands.console import console
 from ie_cli.errors import TrainingError
 from ie_cli.recipe.loader import load_recipe
+from ie_cli.system import launcher
 from ie_cli.system.signals import Stopped
 from ie_cli.training import launch as module
 
@@ -53,6 +56,82 @@ def test_it_trains_and_reports_once(here: Path) -> None:
     [error, hint] = errors.splitlines()
     assert error.startswith("error: run already exists")
     assert hint.startswith("hint:")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("small.yaml", "--set", "training.epoch=2"), "error: --set training.epoch=2: unknown key"),
+        (("missing.yaml",), "error: missing.yaml: no such recipe"),
+        (("small.yaml", "--set", "data.train=missing.jsonl"), "missing.jsonl: no such file"),
+        (("small.yaml", "--processes", "2"), "error: --processes 2: a launcher has already started 2 processes"),
+        (("small.yaml", "--epochs", "2"), "No such option: --epochs"),
+    ],
+)
+def test_under_torchrun_an_error_of_all_processes_is_printed_once(
+    arguments: tuple[str, ...], message: str, here: Path
+) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(COUNT)]
+    command = [*torchrun, "-m", "ie_cli", "train", *arguments]
+    run = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 1
+    assert run.stderr.count(message) == 1
+    assert run.stderr.count("error: ") + run.stderr.count("─ Error ─") == 1
+    assert "process 1:" not in run.stderr
+
+
+WRONG = [
+    (("missing.yaml",), "error: missing.yaml: no such recipe", 1),
+    (("small.yaml", "--epochs", "2"), "No such option: --epochs", 2),
+]
+
+
+@pytest.fixture
+def second(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This is the second of two processes of a launcher, before they are connected."""
+    launched = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
+    for name, value in launched.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(console, "quiet", False)  # restored at the end
+
+
+@pytest.mark.usefixtures("second")
+@pytest.mark.parametrize(("arguments", "message", "code"), WRONG)
+def test_an_error_of_another_process_alone_is_reported_after_some_time(
+    arguments: tuple[str, ...], message: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    result = ie("train", *arguments)
+    assert waited == [launcher.PATIENCE]
+    assert result.exit_code == code
+    assert result.stderr.startswith("process 1:\n")
+    assert result.stderr.count(message) == 1
+
+
+@pytest.mark.usefixtures("second")
+@pytest.mark.parametrize(("arguments", "message", "code"), WRONG)
+def test_a_process_that_is_ended_meanwhile_prints_nothing(
+    arguments: tuple[str, ...], message: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(seconds: float) -> None:
+        raise Stopped(signal.SIGTERM)
+
+    monkeypatch.setattr(time, "sleep", ended)
+    result = ie("train", *arguments)
+    assert (result.exit_code, result.output) == (143, "")
+
+
+@pytest.mark.usefixtures("second")
+def test_a_package_that_only_another_process_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(train, "_train", missing)
+    result = ie("train", "small.yaml")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("process 1:\nerror: this command needs torch, which is not installed\n")
 
 
 def test_a_signal_stops_all_processes_with_a_checkpoint(here: Path) -> None:

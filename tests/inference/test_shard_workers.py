@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.shard_jobs import UpperJob, make_shards, outputs
+from support.shard_jobs import job, loads, make_shards, outputs
 
 from ie_cli.errors import IEError, ModelError
 from ie_cli.inference.shard_workers import RETRIES, Outcome, predict_here, predict_in_processes
@@ -22,16 +22,8 @@ def shards(tmp_path: Path) -> list[Shard]:
     return make_shards(tmp_path, 5)
 
 
-def job(directory: Path, name: str, *, broken: bool = False) -> UpperJob:
-    return UpperJob(str(directory / name), str(directory / "trouble"), broken)
-
-
 def failed(outcomes: list[Outcome]) -> dict[str, IEError]:
     return {outcome.shard.name: outcome.error for outcome in outcomes if outcome.error is not None}
-
-
-def loads(directory: Path) -> list[str]:
-    return (directory / "trouble" / "loaded").read_text(encoding="utf-8").splitlines()
 
 
 def test_a_killed_worker_loses_nothing(tmp_path: Path, shards: list[Shard], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,12 +72,12 @@ def test_workers_end_when_nobody_waits_for_them(tmp_path: Path, shards: list[Sha
 PARENT = """
 import sys
 from pathlib import Path
-from support.shard_jobs import UpperJob, make_shards
+from support.shard_jobs import job, make_shards
 from ie_cli.inference.shard_workers import predict_in_processes
 
 if __name__ == "__main__":
     here = Path(sys.argv[1])
-    next(predict_in_processes(UpperJob(str(here / "out"), str(here / "trouble")), make_shards(here, 3), workers=2))
+    next(predict_in_processes(job(here, "out"), make_shards(here, 3), workers=2))
     print("started", flush=True)
     sys.stdin.read()
 """

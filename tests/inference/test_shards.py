@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.shard_jobs import FACTS, UpperJob, make_shards, outputs
+from support.shard_jobs import FACTS, job, make_shards, outputs
 
 from ie_cli.errors import DataError
 from ie_cli.inference.shard_workers import predict_here
@@ -77,7 +77,7 @@ def test_two_inputs_with_one_output() -> None:
 @pytest.fixture
 def done(tmp_path: Path) -> tuple[ShardDirectory, list[Shard]]:
     shards = make_shards(tmp_path, 3)
-    list(predict_here(UpperJob(str(tmp_path / "out"), str(tmp_path / "trouble")), shards))
+    list(predict_here(job(tmp_path, "out"), shards))
     return ShardDirectory(str(tmp_path / "out")), shards
 
 

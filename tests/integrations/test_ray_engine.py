@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.corpora import documents
-from support.runner import ie, said
-from support.shard_jobs import UpperJob, make_shards, outputs
+from support.ray_nodes import import_path, ray_nodes, run_alone
+from support.shard_inputs import EXPORTED, SKIPPING, enter_inputs, predict
+from support.shard_jobs import job, loads, make_shards, outputs
 
 from ie_cli.errors import DataError, ModelError
 from ie_cli.inference.shard_workers import RETRIES, Outcome, predict_here
@@ -23,28 +18,15 @@ from ie_cli.integrations import ray_engine
 from ie_cli.integrations.ray_engine import Cluster, actors_of, cpus_per_actor, predict_on_ray
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
-EXPORTED = Path(__file__).parent.parent / "fixtures" / "format_v2" / "ner" / "onnx"
-MEMORY = 80 * 2**20
-"""The smallest object store that Ray starts with."""
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """Two nodes with two processor cores each."""
-    pytest.importorskip("ray", reason="Ray is not installed")
-    from ray.cluster_utils import Cluster as Nodes
-
-    head = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": MEMORY}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
-        nodes = Nodes(initialize_head=True, head_node_args=head)
-        nodes.add_node(num_cpus=2, object_store_memory=MEMORY)
-        yield nodes
-        nodes.shutdown()
-
-
-def job(directory: Path, name: str, *, broken: bool = False) -> UpperJob:
-    return UpperJob(str(directory / name), str(directory / "trouble"), broken)
+        patch.setenv("PYTHONPATH", import_path())
+        with ray_nodes({"num_cpus": 2}, {"num_cpus": 2}) as nodes:
+            yield nodes
 
 
 def test_a_killed_actor_loses_nothing(cluster: Any, tmp_path: Path) -> None:
@@ -82,55 +64,41 @@ def test_too_many_actors_are_an_error(cluster: Any, tmp_path: Path) -> None:
 def test_the_command_writes_what_one_process_writes(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("IE_MODEL", str(EXPORTED))
-    (tmp_path / "in").mkdir()
-    for n in range(4):
-        with gzip.open(tmp_path / "in" / f"{n}.jsonl.gz", "wt", encoding="utf-8") as file:
-            file.writelines(f"{json.dumps({'text': document.text})}\n" for document in documents(10 + n))
-            file.write("{bad\n" if n == 2 else "")
-    options = ("predict", "in/*.jsonl.gz", "--on-error", "skip")
-    on_ray = ie(*options, "-o", "ray/", "--engine", "ray", "--address", cluster.address)
-    assert on_ray.exit_code == 0, on_ray.stderr
-    assert "4 shards with 46 records written to ray/" in said(on_ray)
-    assert ie(*options, "-o", "alone/").exit_code == 0
+    enter_inputs(tmp_path, monkeypatch, EXPORTED)
+    on_ray = ("--engine", "ray", "--address")
+    assert "5 shards with 50 records written to ray/" in predict(*SKIPPING, "-o", "ray/", *on_ray, cluster.address)
+    predict(*SKIPPING, "-o", "alone/")
     assert outputs(tmp_path / "ray") == outputs(tmp_path / "alone")
-    again = ie(*options, "-o", "ray/", "--engine", "ray", "--address", "127.0.0.1:1")  # nothing is left to do
-    assert (again.exit_code, "4 of 4 shards finished before" in said(again)) == (0, True)
+    again = predict(*SKIPPING, "-o", "ray/", *on_ray, "127.0.0.1:1")  # nothing is left to do
+    assert "5 of 5 shards finished before" in again
 
 
 DEAD_NODE = """
-import os, sys, threading, time
+import sys
 from pathlib import Path
-from ray.cluster_utils import Cluster as Nodes
-from support.shard_jobs import UpperJob, make_shards, outputs
+from support.ray_nodes import ray_nodes
+from support.shard_jobs import job, make_shards, outputs
 from ie_cli.inference.shard_workers import predict_here
 from ie_cli.integrations.ray_engine import Cluster, predict_on_ray
 
 here = Path(sys.argv[1])
-memory = {"object_store_memory": 80 * 2**20}
-nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, **memory})
-second = nodes.add_node(num_cpus=1, **memory)
 shards = make_shards(here, 8)
 found = []
-for outcome in predict_on_ray(UpperJob(str(here / "out"), str(here / "trouble")), shards, Cluster(nodes.address)):
-    if not found:
-        nodes.remove_node(second, allow_graceful=False)
-    found.append(outcome)
+with ray_nodes({"num_cpus": 1}, {"num_cpus": 1}) as nodes:
+    [second] = nodes.worker_nodes
+    for outcome in predict_on_ray(job(here, "out"), shards, Cluster(nodes.address)):
+        if not found:
+            nodes.remove_node(second, allow_graceful=False)
+        found.append(outcome)
 assert sorted(outcome.shard.name for outcome in found) == sorted(shard.name for shard in shards), found
 assert all(outcome.error is None for outcome in found), found
-list(predict_here(UpperJob(str(here / "alone"), str(here / "trouble")), shards))
+list(predict_here(job(here, "alone"), shards))
 assert outputs(here / "out") == outputs(here / "alone")
-nodes.shutdown()
 """
 
 
 def test_a_node_that_is_lost_loses_nothing(tmp_path: Path) -> None:
-    pytest.importorskip("ray", reason="Ray is not installed")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-c", DEAD_NODE, str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, check=False)
-    assert result.returncode == 0, result.stderr[-3000:]
+    run_alone(DEAD_NODE, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -156,31 +124,24 @@ def test_the_cores_of_actors_fit_on_their_machines(
 GPUS = """
 import sys
 from pathlib import Path
-from ray.cluster_utils import Cluster as Nodes
-from support.shard_jobs import UpperJob, make_shards
+from support.ray_nodes import ray_nodes
+from support.shard_jobs import job, make_shards
 from ie_cli.integrations.ray_engine import Cluster, predict_on_ray
 
 here = Path(sys.argv[1])
-head = {"num_cpus": 2, "num_gpus": 2, "include_dashboard": False, "object_store_memory": 80 * 2**20}
-nodes = Nodes(initialize_head=True, head_node_args=head)
 shards = make_shards(here, 4)
-for share in (1.0, 0.5, 0.0):
-    job = UpperJob(str(here / f"out {share}"), str(here / "trouble"))
-    found = list(predict_on_ray(job, shards, Cluster(nodes.address, actors=2, gpus_per_actor=share)))
-    assert all(outcome.error is None for outcome in found), found
-nodes.shutdown()
+with ray_nodes({"num_cpus": 2, "num_gpus": 2}) as nodes:
+    for number, share in enumerate((1.0, 0.5, 0.0), 1):
+        (here / "trouble" / "0.txt").write_text(f"until {2 * number} are loaded")  # so that one cannot do all meanwhile
+        found = list(predict_on_ray(job(here, f"out {share}"), shards, Cluster(nodes.address, actors=2, gpus_per_actor=share)))
+        assert all(outcome.error is None for outcome in found), found
 """
 
 
 def test_an_actor_sees_the_gpus_that_ray_gives_it_and_no_others(tmp_path: Path) -> None:
     """The GPUs do not exist, but Ray hands them out; an actor then takes the first one that it sees."""
-    pytest.importorskip("ray", reason="Ray is not installed")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-c", GPUS, str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, check=False)
-    assert result.returncode == 0, result.stderr[-3000:]
-    lines = (tmp_path / "trouble" / "loaded").read_text(encoding="utf-8").splitlines()
-    seen = [line.split()[3] for line in lines]
+    run_alone(GPUS, tmp_path)
+    seen = [line.split()[3] for line in loads(tmp_path)]
     assert [sorted(seen[at : at + 2]) for at in (0, 2, 4)] == [["0", "1"], ["0", "0"], ["none", "none"]]
 
 

@@ -6,10 +6,18 @@ from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from ie_cli.errors import ModelError
 from ie_cli.modeling import devices
-from ie_cli.modeling.devices import choose_device, choose_precision, device_of_process, to_device
+from ie_cli.modeling.devices import (
+    choose_device,
+    choose_precision,
+    converted,
+    device_of_process,
+    to_device,
+    torch_dtype,
+)
 from ie_cli.recipe.base import Precision
 
 GPU = torch.device("cuda")
@@ -83,3 +91,34 @@ def test_copies_to_a_gpu_are_asynchronous_from_pinned_memory(monkeypatch: pytest
     calls.clear()
     to_device(torch.zeros(2), torch.device("cpu"))
     assert calls == [("cpu", True)]
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16", "float32"])
+def test_a_converted_module_is_that_which_is_loaded_and_is_restored(precision: Precision) -> None:
+    """With tied weights and buffers, and after an error."""
+
+    def built() -> nn.Sequential:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(4, 3))
+        model[2].weight = model[0].weight
+        return model
+
+    def same(module: nn.Module, expected: dict[str, Tensor]) -> bool:
+        found = module.state_dict()
+        return all(x.dtype == found[name].dtype and torch.equal(x, found[name]) for name, x in expected.items())
+
+    model, loaded = built(), built().to(torch_dtype(precision))
+    objects, before = list(model.parameters()), {name: x.clone() for name, x in model.state_dict().items()}
+    places = [x.data_ptr() for x in model.state_dict().values()]
+
+    def fail() -> None:
+        with converted(model, precision):
+            assert same(model, loaded.state_dict())
+            assert model[2].weight is model[0].weight
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert same(model, before)
+    assert all(one is other for one, other in zip(objects, model.parameters(), strict=True))
+    assert places == [x.data_ptr() for x in model.state_dict().values()]

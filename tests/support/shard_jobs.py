@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support.waiting import until
+
 from ie_cli.errors import DataError, ModelError
 from ie_cli.inference.shards import Manifest, Shard, ShardDirectory
 from ie_cli.system.stores import state_of, writing
@@ -60,18 +62,30 @@ class Upper:
         return directory.finish(shard, fields, FACTS)
 
     def _trouble(self, shard: Shard) -> None:
-        """Do what the file of the shard says: `bad`, `bug`, or die as many times as it says."""
+        """Do what the file of the shard says: `bad`, `bug`, wait `until N are loaded`, or die as many times as it says."""
         file = Path(self.job.trouble, shard.name)
         if not file.exists():
             return
-        said = file.read_text(encoding="utf-8")
-        if said == "bad":
+        wish = file.read_text(encoding="utf-8")
+        if wish == "bad":
             raise DataError(f"{shard.path}:1: not JSON")
-        if said == "bug":
+        if wish == "bug":
             raise RuntimeError("a bug")
-        if int(said) > 0:
-            file.write_text(str(int(said) - 1), encoding="utf-8")
+        if wish.startswith("until"):
+            until(lambda: len(loads(Path(self.job.trouble).parent)) >= int(wish.split()[1]), seconds=100)
+        elif int(wish) > 0:
+            file.write_text(str(int(wish) - 1), encoding="utf-8")
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def job(directory: Path, name: str, *, broken: bool = False) -> UpperJob:
+    """Return a job that writes to a directory of this name beside the inputs of `make_shards`."""
+    return UpperJob(str(directory / name), str(directory / "trouble"), broken)
+
+
+def loads(directory: Path) -> list[str]:
+    """Return a line for each process that has loaded its model."""
+    return (directory / "trouble" / "loaded").read_text(encoding="utf-8").splitlines()
 
 
 def make_shards(directory: Path, count: int) -> list[Shard]:

@@ -29,28 +29,18 @@ def others(lock: Lock, file: Path, count: int) -> tuple[list[threading.Thread], 
     return threads, meeting, entered
 
 
-def test_after_the_first_the_others_go_on_together(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("lock", "count"), [(one_first, 3), (one_at_a_time, 1)])
+def test_all_wait_for_the_first_and_some_go_on_together(lock: Lock, count: int, tmp_path: Path) -> None:
     file = tmp_path / "reading.lock"
-    with one_first(file):
-        threads, meeting, entered = others(one_first, file, 3)
+    with lock(file):
+        threads, meeting, entered = others(lock, file, count)
         threads[0].join(timeout=0.3)
         assert entered == []
     meeting.wait(timeout=20)
     for thread in threads:
         thread.join()
-    assert sorted(entered) == [0, 1, 2]
+    assert sorted(entered) == list(range(count))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_one_at_a_time_waits(tmp_path: Path) -> None:
-    file = tmp_path / "encoding.lock"
-    with one_at_a_time(file):
-        threads, meeting, entered = others(one_at_a_time, file, 1)
-        threads[0].join(timeout=0.3)
-        assert entered == []
-    meeting.wait(timeout=20)
-    threads[0].join()
-    assert entered == [0]
 
 
 @pytest.mark.parametrize("lock", [one_at_a_time, one_first])

@@ -13,6 +13,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
+from support.killed import killed_in
 
 from ie_cli.inference.model_directory import new_directory
 from ie_cli.system import temporary
@@ -22,14 +23,11 @@ from ie_cli.system.temporary import OLD, is_workspace, scratch, short_name, swee
 NAMES = st.binary(min_size=1, max_size=255).filter(lambda name: not set(name) & {0, ord("/")}).map(os.fsdecode)
 
 
-def left(directory: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+def left(directory: Path, name: str) -> Path:
     """Leave a workspace behind as a killed process does."""
-    with monkeypatch.context() as patch:
-        patch.setattr(temporary, "_remove", lambda room, lock: lock.release())
-        with workspace(directory, name) as room:
-            (room / "new").mkdir()
-            (room / "new" / "half").touch()
-    (room / "lock").touch()  # some releases of filelock remove it with the release of the lock
+    with killed_in(directory), workspace(directory, name) as room:
+        (room / "new").mkdir()
+        (room / "new" / "half").touch()
     return room
 
 
@@ -75,11 +73,9 @@ def test_of_a_killed_process_nothing_stays_and_of_a_living_one_all(tmp_path: Pat
     assert not list(tmp_path.iterdir())
 
 
-def test_what_was_to_be_replaced_comes_back_unless_there_is_something(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_to_be_replaced_comes_back_unless_there_is_something(tmp_path: Path) -> None:
     for content in ("first", "second"):
-        room = left(tmp_path, "model", monkeypatch)
+        room = left(tmp_path, "model")
         (room / OLD / "model").mkdir(parents=True)
         (room / OLD / "model" / "file").write_text(content, encoding="utf-8")
         sweep(tmp_path)
@@ -88,7 +84,7 @@ def test_what_was_to_be_replaced_comes_back_unless_there_is_something(
 
 
 def test_what_cannot_be_restored_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    room = left(tmp_path, "model", monkeypatch)
+    room = left(tmp_path, "model")
     (room / OLD / "model").mkdir(parents=True)
 
     def refused(source: Path, target: Path) -> None:
@@ -120,10 +116,10 @@ def _waiting(directory: Path) -> None:
 
 @pytest.mark.parametrize("next_one", [_writing, _storing, _waiting])
 def test_leftovers_of_a_killed_process_are_removed_by_the_next(
-    next_one: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    next_one: Callable[[Path], None], tmp_path: Path
 ) -> None:
-    left(tmp_path, "out", monkeypatch)
-    left(tmp_path, "another", monkeypatch)
+    left(tmp_path, "out")
+    left(tmp_path, "another")
     (tmp_path / ".out.12345678").touch()
     (tmp_path / ".out-backup").mkdir()
     next_one(tmp_path)
@@ -141,19 +137,19 @@ def test_what_another_host_left_stays(
     theirs = (ours[0] if kernel else "0" * 8, ours[1] if host else "1" * 8)
     with monkeypatch.context() as patch:
         patch.setattr(temporary, "_machine", lambda: theirs)
-        room = left(tmp_path, "model", monkeypatch)
+        room = left(tmp_path, "model")
     sweep(tmp_path)
     assert room.exists() is not goes
 
 
-def test_what_only_looks_like_ours_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_only_looks_like_ours_stays(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "mine").touch()
     kept = []
     for number, change in enumerate(("file", "link", "no lock", "lock is a link")):
         directory = tmp_path / str(number)
         directory.mkdir()
-        room = left(directory, "model", monkeypatch)
+        room = left(directory, "model")
         if change == "lock is a link":
             (room / "lock").unlink()
             (room / "lock").symlink_to(tmp_path / "elsewhere" / "mine")
@@ -194,8 +190,8 @@ def test_killed_while_it_tidies_up(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert locks == [room / "lock"]  # by which the next process knows what it may remove
 
 
-def test_a_soft_lock_is_not_acquired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    room = left(tmp_path, "model", monkeypatch)
+def test_a_soft_lock_is_not_acquired(tmp_path: Path) -> None:
+    room = left(tmp_path, "model")
     (room / "lock").write_text(f"{os.getpid()}\nhost\n", encoding="ascii")
     sweep(tmp_path)
     assert (room / "new" / "half").exists()
@@ -203,7 +199,7 @@ def test_a_soft_lock_is_not_acquired(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_without_locks_it_works_and_nothing_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    room = left(tmp_path, "model", monkeypatch)
+    room = left(tmp_path, "model")
 
     def lockless(lock: object) -> None:
         raise NotImplementedError

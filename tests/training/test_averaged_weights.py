@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,8 +16,10 @@ from support.stopping import StopAfter
 from torch import Tensor, nn
 
 from ie_cli.errors import ModelError
+from ie_cli.modeling.devices import converted
 from ie_cli.recipe.schema import Recipe, TrainingSection
 from ie_cli.system.signals import Stop, Stopped
+from ie_cli.training import evaluator
 from ie_cli.training.checkpoint import part_of, read_checkpoint
 from ie_cli.training.disk_room import missing_space
 from ie_cli.training.evaluator import Evaluator
@@ -127,15 +131,25 @@ def test_no_signal_interrupts_the_restoration_of_the_weights(
         interruptible.append(run.stop._interruptible)
         plain(*tensors)
 
+    @contextmanager
+    def noted(*given: Any) -> Iterator[None]:
+        with converted(*given):
+            interruptible.append(run.stop._interruptible)
+            try:
+                yield
+            finally:
+                interruptible.append(run.stop._interruptible)
+
     monkeypatch.setattr(averaged_weights, "_copy", watched)
-    monkeypatch.setattr(Evaluator, "dev_scores", lambda evaluator: run.stop._handle(signal.SIGTERM, None))
+    monkeypatch.setattr(evaluator, "converted", noted)
+    monkeypatch.setattr(Evaluator, "dev_scores", lambda _: run.stop._handle(signal.SIGTERM, None))
     run = Run.start(made, prepare(made), tmp_path / "run", stop=Stop())
     with torch.no_grad():
         run.setup.model.encoder.embeddings.word_embeddings.weight.mul_(2)  # type: ignore[union-attr]
     before = {name: x.clone() for name, x in run.setup.model.state_dict().items()}
     with pytest.raises(Stopped):
         list(run._evaluate())
-    assert interruptible == [False, False]
+    assert interruptible == [False] * 4
     assert all(torch.equal(x, before[name]) for name, x in run.setup.model.state_dict().items())
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.two_tasks import LINKS, NAMES, two_tasks
 
-from ie_cli.metrics.threshold_curve import ThresholdChoice
+from ie_cli.metrics.threshold_curve import LEAST_GAIN, ThresholdChoice, ThresholdCurve
 from ie_cli.training.events import Evaluated
 from ie_cli.training.run import train
 from ie_cli.training.selection import primary_score, ranked
@@ -55,6 +55,26 @@ def test_of_equal_models_the_one_that_needs_no_other_threshold_is_better() -> No
     assert ranked(scores, "mean", {}) == (0.3, 0.3)
     nothing: Any = {"a": SimpleNamespace(primary=math.nan)}
     assert ranked(nothing, "mean", {})[1] == -math.inf
+
+
+def test_an_f1_at_a_threshold_that_is_not_chosen_does_not_count() -> None:
+    """One model has the best F1 of all at some threshold, but too small a gain to get it; the other one is better at 0.5."""
+
+    def curve_of(right: int, shy: int) -> ThresholdCurve:
+        curve = ThresholdCurve(0.5)
+        for n in range(1_000):
+            curve.add({1}, {1: 0.9} if n < right else {1: 0.3} if n < right + shy else {2: 0.9})
+        return curve
+
+    one, other = curve_of(660, shy=6), curve_of(663, shy=0)
+    assert other.f1().max() < one.f1().max() < other.f1().max() + LEAST_GAIN
+    ranks = []
+    for curve in (one, other):
+        choice = curve.choose()
+        assert not choice.changed
+        scores: Any = {"a": SimpleNamespace(primary=choice.f1_before)}
+        ranks.append(ranked(scores, "mean", {"a": choice}))
+    assert ranks[0] < ranks[1]
 
 
 @pytest.mark.parametrize("select", ["worst", {LINKS: 1.0}])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,13 @@ from support.corpora import documents, recipe, write_jsonl
 from support.runner import ie
 
 from ie_cli.commands.console import TrainingView
+from ie_cli.document import Document, Entity
+from ie_cli.evaluation.evaluate import score
+from ie_cli.evaluation.thresholds import threshold_probe
 from ie_cli.inference.extractor import Extractor
 from ie_cli.metrics.threshold_curve import ThresholdChoice
 from ie_cli.recipe.schema import Recipe
+from ie_cli.tasks import TASKS, ScoringOptions
 from ie_cli.training.evaluator import Evaluator
 from ie_cli.training.events import Evaluated, Event, Finished
 from ie_cli.training.run import train
@@ -127,6 +132,55 @@ def test_the_log_has_the_threshold_of_every_evaluation(run: tuple[Path, list[Eve
     assert isinstance(finished, Finished)
     assert finished.best_step == best.step
     assert finished.choices["ner"].f1 == pytest.approx(best.primary)
+
+
+def doubtful(count: int, seed: int) -> list[Document]:
+    """Texts whose annotation follows a rule in some of the cases only: no score of a model is near 0 or 1."""
+    rng, characters = random.Random(seed), "天地玄黄宇宙洪荒日月盈昃辰宿列张寒来暑往秋收冬藏闰余成岁律吕调阳"
+    made = []
+    for n in range(count):
+        places = [rng.randrange(len(characters)) for _ in range(24)]
+        entities = [
+            Entity(at, at + 2, ("person", "place")[places[at] % 2])
+            for at in range(0, 23, 3)
+            if rng.random() < (0.15 if places[at] % 3 else 0.85)
+        ]
+        made.append(Document("".join(characters[place] for place in places), entities, id=n))
+    return made
+
+
+def given_to_users(model: Path, gold: list[Document], precision: Any) -> tuple[float, float, float]:
+    """What a stored model finds at 0.5, the threshold that is chosen for it, and what it finds at that threshold."""
+    extractor = Extractor.from_pretrained(model, device="cpu", precision=precision)
+    plain: dict[str, Any] = {"task": TASKS["ner"], "schema": extractor.schema, "ceilings": {}}
+    probe = threshold_probe(extractor, "ner", extractor.engine(), task=TASKS["ner"], options=ScoringOptions())
+    assert probe is not None
+    choice = probe.choice(before := score(probe.engine, gold, each=probe.add, **plain))
+    assert choice is not None
+    after = score(extractor.engine(threshold=choice.threshold), gold, **plain)
+    return before.primary, choice.threshold, after.primary
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+def test_a_checkpoint_is_ranked_by_the_f1_that_users_get(precision: str, tmp_path: Path) -> None:
+    """In the precision of the run: weights that are rounded once give other scores than products that are."""
+    dev = doubtful(200, seed=2)
+    train_file, dev_file = (tmp_path / f"{name}.jsonl" for name in ("train", "dev"))
+    write_jsonl(train_file, doubtful(60, seed=1))
+    write_jsonl(dev_file, dev)
+    rest: dict[str, object] = {"epochs": 6, "learning_rate": 1e-3, "head_learning_rate": 2e-3, "precision": precision}
+    made, found = recipe(train_file, data={"dev": str(dev_file)}, training=rest), []
+    for event in train(made, tmp_path / "run"):
+        if isinstance(event, Evaluated) and event.best:
+            choice = event.choices["ner"]
+            found.append((event.scores["ner"].primary, choice.threshold, choice.f1))
+            assert given_to_users(tmp_path / "run" / "model", dev, precision) == found[-1]
+            assert event.primary == choice.f1
+        elif isinstance(event, Finished):
+            last = event.choices["ner"]
+            assert (last.f1_before, last.threshold, last.f1) == found[-1]
+    assert len(found) >= 4
+    assert len({threshold for _, threshold, _ in found}) >= 3
 
 
 class KilledError(Exception):

@@ -47,7 +47,7 @@ class TorchBackend:
 
     Args:
         model: the model on its device; it is set to evaluation mode when it is run.
-        precision: precision of the encoder. If its weights are float32, other precisions use autocast.
+        precision: the precision of the encoder's weights when it is run.
     """
 
     def __init__(self, model: ExtractionModel, precision: Precision) -> None:
@@ -63,11 +63,9 @@ class TorchBackend:
         """Return the outputs of each head for a batch ``[batch, L]``; a head is run when its outputs are requested."""
         if self.model.training:
             self.model.eval()
-        parameter = next(self.model.encoder.parameters())
-        device, dtype = parameter.device, torch_dtype(self.precision)
+        device = next(self.model.encoder.parameters()).device
         queue = queue_of(device)
-        autocast = torch.autocast(device.type, dtype=dtype, enabled=dtype not in (parameter.dtype, torch.float32))
-        with torch.inference_mode(), autocast:
+        with torch.inference_mode():
             ids, mask = (to_device(torch.from_numpy(array), device) for array in (input_ids, attention_mask))
             read = self.model.read(self.model.tasks, ids, mask, padded=not attention_mask.all())
             ready = queue.hand_over(read.values())
