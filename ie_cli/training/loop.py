@@ -36,7 +36,7 @@ from ie_cli.training.run_state import pack
 from ie_cli.training.sampling import Steps, build_steps
 from ie_cli.training.selection import ranked
 from ie_cli.training.setup import TrainingSetup
-from ie_cli.training.sharding import divides, place, require_divisible
+from ie_cli.training.sharding import divides, place
 from ie_cli.training.shares import SharedSteps
 from ie_cli.training.techniques.base import Technique, Techniques
 from ie_cli.training.techniques.build import build_techniques, require_supported
@@ -75,7 +75,6 @@ class Run:
         self.tracker = LossTracker({name: task.data.documents for name, task in setup.tasks.items()}, processes)
         self.techniques = Techniques([*build_techniques(recipe, setup.model), *techniques])
         require_supported(recipe, setup.model, processes)
-        require_divisible(recipe, setup, techniques=len(techniques))
         shares = processes.count if shares is None else shares
         mixture, self.sampler = self._sources = build_steps(setup, recipe, shares=shares)
         own = SharedSteps(self.sampler, mixture.first, rank=processes.rank, count=processes.count)

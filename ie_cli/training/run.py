@@ -60,7 +60,7 @@ from ie_cli.training.run_state import resume as resume_from
 from ie_cli.training.sampling import sampling_notes
 from ie_cli.training.selection import primary_scores
 from ie_cli.training.setup import TrainingSetup, prepare
-from ie_cli.training.sharding import sharding_notes
+from ie_cli.training.sharding import require_divisible, sharding_notes
 from ie_cli.training.techniques.base import Technique
 
 COLUMNS = ("epoch", "loss", "sentences_per_second", "learning_rate")
@@ -106,6 +106,7 @@ def train(
         yield FinishedBefore(output / MODEL)
         return
     processes.together(lambda: require_outside(output, recipe.training.init_from))
+    processes.together(lambda: require_divisible(recipe, techniques))
     with stop.interruptible():
         setup = processes.together(lambda: _prepare(recipe, output if resume else None))
     facts = processes.together(lambda: _facts(recipe, setup, techniques, processes=shares or processes.count))

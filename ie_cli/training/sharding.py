@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -18,7 +19,6 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor
 
 from ie_cli.errors import RecipeError, TrainingError
 from ie_cli.modeling.batch import Batch
@@ -32,8 +32,10 @@ from ie_cli.training.divided_tensors import divided_like, whole_tensor
 from ie_cli.training.micro_batching import MicroBatching, split
 from ie_cli.training.processes import Processes, exchanging
 from ie_cli.training.setup import TrainingSetup
+from ie_cli.training.techniques.base import Technique
 
 Backward = Callable[[Batch, float], Tensor]
+_OMIT = f"omit {FIELD}."
 _LAYER = re.compile(r"(?:^|\.)layers?\.\d+(?=\.|$)")
 """A layer of the encoder, as part of the name of a module."""
 
@@ -84,12 +86,17 @@ class DividedModel(WholeModel):
     The model of the setup is the one to evaluate and to store. Its weights are the same in all processes, and gathered on demand.
 
     Raises:
-        TrainingError: the weights cannot be divided.
+        TrainingError: the weights cannot be divided, or the loss would be scaled.
     """
 
     divided = True
 
     def __init__(self, recipe: Recipe, setup: TrainingSetup, processes: Processes, device: torch.device) -> None:
+        if setup.precision == "float16":
+            raise TrainingError(
+                f"{FIELD} does not support float16, which training.precision: auto results in on this machine",
+                hint="set training.precision: float32, or omit training.shard_weights.",
+            )
         super().__init__(recipe, setup, processes, device)
         self._whole = setup.model
         self.model = copy.deepcopy(self._whole)
@@ -130,21 +137,25 @@ class DividedModel(WholeModel):
 
 
 def _divide(model: ExtractionModel, device: torch.device) -> None:
+    """Divide the weights: those of a layer of the encoder are gathered together, and so are all others."""
+    if (number := next((name for name, weight in model.named_parameters() if not weight.ndim), None)) is not None:
+        raise TrainingError(f"{FIELD}: the weight {number} is a single number, which cannot be divided", hint=_OMIT)
     mesh = DeviceMesh.from_group(distributed.group.WORLD, device.type)  # type: ignore[arg-type]
-    small = next((name for name, parameter in model.named_parameters() if not parameter.ndim), None)
-    if small is not None:
-        raise TrainingError(f"{FIELD}: the weight {small} is a single number, which cannot be divided", hint=_OMIT)
-    for name, module in list(model.encoder.named_modules()):
-        layer = _LAYER.search(name)
-        if layer is not None and layer.end() == len(name):  # not a layer of a layer
-            fully_shard(module, mesh=mesh)
+    for layer in layers_of(model):
+        fully_shard(layer, mesh=mesh)
     fully_shard(model, mesh=mesh)
-    for name, parameter in model.named_parameters():
-        if not isinstance(parameter, DTensor):
-            raise TrainingError(f"{FIELD}: several layers share the weight {name}, which cannot be divided", hint=_OMIT)
 
 
-_OMIT = f"omit {FIELD}."
+def layers_of(model: ExtractionModel) -> list[nn.Module]:
+    """Return the layers of the encoder, without layers of layers, and without those that share weights with others."""
+    found = [
+        module
+        for name, module in model.encoder.named_modules()
+        if (match := _LAYER.search(name)) is not None and match.end() == len(name)
+    ]
+    names = model.named_parameters(remove_duplicate=False)
+    uses = Counter(id(weight) for _, weight in names)
+    return [layer for layer in found if all(uses[id(weight)] == 1 for weight in layer.parameters())]
 
 
 def _use_all_weights(model: Any, arguments: tuple[Any, ...], losses: Any) -> Any:
@@ -214,28 +225,23 @@ def divides(recipe: Recipe, processes: Processes) -> bool:
     return recipe.training.shard_weights and processes.several
 
 
-def require_divisible(recipe: Recipe, setup: TrainingSetup, *, techniques: int) -> None:
+def require_divisible(recipe: Recipe, techniques: Sequence[Technique]) -> None:
     """Check that a recipe that asks for divided weights has nothing that needs whole ones.
 
     Args:
         recipe: the recipe.
-        setup: the model and its training data.
-        techniques: number of techniques that the recipe does not know.
+        techniques: those that the recipe does not name.
 
     Raises:
         RecipeError: a field of the recipe needs whole weights.
-        TrainingError: a technique or the precision does.
+        TrainingError: a technique may need them.
     """
-    if not recipe.training.shard_weights:
-        return
     for loc, message in sharding_problems(recipe):  # a recipe built in Python has not been checked
         raise RecipeError(f"{dotted(loc)}: {message}", hint=_OMIT)
-    if techniques:
-        raise TrainingError(f"{FIELD} does not support techniques that are given to `train`", hint=_OMIT)
-    if setup.precision == "float16":
+    if recipe.training.shard_weights and techniques:
+        names = ", ".join(technique.name for technique in techniques)
         raise TrainingError(
-            f"{FIELD} does not support float16, which training.precision: auto results in on this machine",
-            hint="set training.precision: float32, or omit training.shard_weights.",
+            f"{FIELD} does not support techniques that are given to `train`, such as {names}", hint=_OMIT
         )
 
 

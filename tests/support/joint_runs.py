@@ -18,9 +18,11 @@ from unittest.mock import patch
 import pytest
 import torch
 from safetensors.torch import load_file
-from support.corpora import documents, recipe, write_jsonl
+from support.benchmark_modules import benchmark_modules
+from support.corpora import documents, recipe, relation_documents, relation_recipe, write_jsonl
 from support.pair_corpora import pair_recipe, write_pairs
 from support.two_processes import COUNT
+from support.two_tasks import two_tasks
 from torch import Tensor, distributed
 
 from ie_cli.document import Document
@@ -48,6 +50,7 @@ class Watched:
         self.seen: list[tuple[int, int]] = []
         self.scored: list[int] = []
         self.sent: Counter[int] = Counter()
+        self.kept: dict[str, int] = {}
         self.outcome = ""
         self._stop_at, self._windows, self._rank = stop_at, windows, launched_rank()
 
@@ -68,18 +71,26 @@ class Watched:
             "seen": self.seen,
             "scored": self.scored,
             "sent": dict(self.sent),
+            "kept": self.kept,
+            "notes": [note for event in events if isinstance(event, Started) for note in event.notes],
         }
 
     def _patched(self) -> ExitStack:
         stack = ExitStack()
         finish, step, forward = loop.Run._finish_step, loop.Run._step, ExtractionModel.forward
         predicted, reduce = joint_scoring.JointScoring._predicted, distributed.all_reduce
-        watched = self
+        clip, watched = loop.Run._clip, self
+        with benchmark_modules("worker_divided") as [worker]:
+            measured = worker.measured
 
         def finished(run: loop.Run) -> None:
             finish(run)
             if watched._stop_at == (watched._rank, run.step):
                 watched.stop.signum = signal.SIGTERM
+
+        def clipped(run: loop.Run) -> Tensor:
+            watched.kept = measured(run)
+            return clip(run)
 
         def stepped(run: loop.Run, batches: Sequence[Batch]) -> list[Tensor | None]:
             watched.seen += [
@@ -105,6 +116,7 @@ class Watched:
         for owner, name, replacement in (
             (loop.Run, "_finish_step", finished),
             (loop.Run, "_step", stepped),
+            (loop.Run, "_clip", clipped),
             (ExtractionModel, "forward", limited),
             (joint_scoring.JointScoring, "_predicted", scored),
             (distributed, "all_reduce", counted),
@@ -165,6 +177,17 @@ def ner(directory: Path, **training: Any) -> Recipe:
     if not file.exists():
         write_jsonl(file, documents())
     return recipe(file, encoder=PLAIN, training={"epochs": 2, "batch_size": 8, **training})
+
+
+def relations(directory: Path, **training: Any) -> Recipe:
+    file = directory / "relations.jsonl"
+    if not file.exists():
+        write_jsonl(file, relation_documents(annotated=True))
+    return relation_recipe(file, encoder={**PLAIN, "layers": 2}, training={"epochs": 2, "batch_size": 8, **training})
+
+
+def tasks(directory: Path, **training: Any) -> Recipe:
+    return two_tasks(directory, dropout=0.0, **training)
 
 
 def pairs(directory: Path, **training: Any) -> Recipe:

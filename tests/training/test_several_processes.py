@@ -19,9 +19,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support.corpora import documents, recipe, write_jsonl
-from support.joint_runs import assert_close, halved_batches, log, ner, pairs, watch, weights
+from support.joint_runs import assert_close, halved_batches, log, ner, pairs, tasks, watch, weights
 from support.two_processes import COUNT, Pair, two_processes
-from support.two_tasks import two_tasks
 
 from ie_cli.errors import DataError, IEError
 from ie_cli.recipe.schema import Recipe
@@ -37,10 +36,6 @@ from ie_cli.training.shares import divide
 def pair() -> Iterator[Pair]:
     with two_processes() as started:
         yield started
-
-
-def tasks(directory: Path, **training: Any) -> Recipe:
-    return two_tasks(directory, dropout=0.0, **training)
 
 
 CASES: dict[str, tuple[Any, dict[str, Any]]] = {
