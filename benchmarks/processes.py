@@ -1,6 +1,7 @@
 """Compare one and two processes on this machine: how fast they train and predict, and whether they find the same.
 
-    python benchmarks/processes.py [train] [predict] [divided] [--rounds 3] [--layers 12] [--hidden 384] [--sentences 768] [--lines 20000]
+    python benchmarks/processes.py [train] [predict] [divided] [--rounds 3] [--layers 12] [--hidden 384] [--sentences 768]
+        [--lines 20000]
 
 train    `ie train`: one process with batches of 16, and `--processes 2` with batches of 8 each, so that both take the same steps;
          float32, without dropout. Speed is the median of the readings of log.csv after the first two.
