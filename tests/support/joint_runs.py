@@ -45,13 +45,20 @@ PLAIN = {"name": "tiny", "max_length": 64, "stride": 16, "layers": 1, "dropout":
 class Watched:
     """A run that is watched: what it computes, scores and sends; it can be stopped, and run out of memory."""
 
-    def __init__(self, *, stop_at: tuple[int, int] | None = None, windows: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        stop_at: tuple[int, int] | None = None,
+        windows: tuple[int, int] | None = None,
+        shares: int | None = None,
+    ) -> None:
         self.stop = Stop()
         self.seen: list[tuple[int, int]] = []
         self.scored: list[int] = []
         self.sent: Counter[int] = Counter()
         self.kept: dict[str, int] = {}
         self.outcome = ""
+        self._shares = shares
         self._stop_at, self._windows, self._rank = stop_at, windows, launched_rank()
 
     def train(self, made: Recipe, output: Path, *, resume: bool = False) -> dict[str, Any]:
@@ -59,7 +66,7 @@ class Watched:
         events = []
         with self._patched():
             try:
-                for event in train(made, output, resume=resume, stop=self.stop):
+                for event in train(made, output, resume=resume, stop=self.stop, shares=self._shares):
                     events.append(event)
             except (Stopped, IEError) as error:
                 self.outcome = f"{type(error).__name__}: {error.kept if isinstance(error, Stopped) else error}"

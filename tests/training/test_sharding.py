@@ -18,7 +18,7 @@ from unittest.mock import patch
 import pytest
 import torch
 import transformers
-from support.corpora import documents
+from support.corpora import documents, write_jsonl
 from support.joint_runs import (
     assert_close,
     halved_batches,
@@ -74,11 +74,17 @@ def hashed(directory: Path, **training: Any) -> Recipe:
     return Recipe.model_validate({**made.model_dump(exclude={"encoder"}), "encoder": encoder})
 
 
+def odd(directory: Path, **training: Any) -> Recipe:
+    """The last of four batches has a single sentence."""
+    write_jsonl(directory / "train.jsonl", documents(19))
+    return ner(directory, **training)
+
+
 CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "entities": (ner, {"eval_every": 2, "ema": 0.9}),
     "relations": (relations, {"clip": 0.05, "layer_decay": 0.8}),
     "accumulated": (ner, {"accumulation": 2, "batch_size": 4, "clip": None}),
-    "a process without a sample": (ner, {"batch_size": 6, "epochs": 1}),  # 19 sentences
+    "a process without a sample": (odd, {"batch_size": 6, "epochs": 1}),
     "tasks in turn": (tasks, {"epochs": 1, "balance": {"name": "prior"}}),
     "recomputed": (thrifty, {}),
     "hash_cnn": (hashed, {"learning_rate": 2e-3}),
@@ -100,6 +106,15 @@ def test_two_processes_train_with_parts_of_the_weights_as_with_all(case: str, pa
     for name, size in whole[0]["kept"].items():
         assert max(one["kept"][name] for one in found) < 0.52 * size, name
         assert sum(one["kept"][name] for one in found) < 1.01 * size, name
+
+
+def test_processes_compute_the_same_number_of_parts_of_a_batch(pair: Pair, tmp_path: Path) -> None:
+    made = ner(tmp_path, batch_size=5, epochs=1)
+    watch(made, tmp_path / "one", {})
+    fifths = divided(made, batch_size=1)  # in 3 parts, although one of two processes has only 2 of 5 sentences
+    found = pair.run(watch, fifths, tmp_path / "divided", {"shares": 5}, timeout=60)
+    assert [one["outcome"] for one in found] == ["", ""]
+    assert_close(tmp_path / "one", tmp_path / "divided")
 
 
 def test_in_bfloat16_they_differ_by_rounding(pair: Pair, tmp_path: Path) -> None:
@@ -143,7 +158,8 @@ def resumed(pair: Pair, made: Recipe, output: Path, stop_at: tuple[int, int] | N
 def test_with_divided_weights_a_run_is_resumed_bit_by_bit_from_checkpoints_of_the_same_form(
     pair: Pair, tmp_path: Path
 ) -> None:
-    made = ner(tmp_path, batch_size=4, ema=0.9)
+    made = ner(tmp_path, batch_size=4, ema=0.9, r_drop=1.0)
+    made = made.model_copy(update={"encoder": made.encoder.model_copy(update={"dropout": 0.1})})
     for name, one in (("whole", made), ("divided", divided(made))):
         pair.run(watch, one, tmp_path / name, {"stop_at": (0, 1)})
     expected, found = (read_checkpoint(tmp_path / name / "checkpoints") for name in ("whole", "divided"))
