@@ -23,6 +23,7 @@ from ie_cli.recipe.initial_model import INIT_FROM, given_path, inherit_encoder, 
 from ie_cli.recipe.messages import describe, dotted, head_at, schema_problems, schemas_at
 from ie_cli.recipe.overrides import Place, apply_overrides, drop_fields_of_other_heads, expand_short_forms, place_of
 from ie_cli.recipe.schema import DataSection, Recipe, TaskSection
+from ie_cli.recipe.sharding import sharding_problems
 from ie_cli.recipe.techniques import technique_problems
 from ie_cli.recipe.yaml import INVALID, Loc, ParsedYaml, flow, parse
 from ie_cli.system.urls import ALLOWED_HINT, is_url, rejection_reason
@@ -224,6 +225,7 @@ def _inconsistencies(recipe: Recipe) -> Iterator[tuple[Loc, str]]:
         yield ("encoder", option), message
     yield from balance_problems(recipe)
     yield from technique_problems(recipe)
+    yield from sharding_problems(recipe)
     for name, section in recipe.instances().items():
         prefix: Loc = ("tasks", name) if recipe.tasks else ()
         yield from ((prefix + loc, message) for loc, message in _task_inconsistencies(section))

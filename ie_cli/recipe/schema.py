@@ -213,6 +213,9 @@ class TrainingSection(Section):
     compile: bool = False
     """Compile the encoder for training with torch.compile, which needs a C++ compiler, once for each length of batches; lengths
     are rounded up to multiples of 32. A long training on a GPU can become faster."""
+    shard_weights: bool = False
+    """Several processes: each keeps a part of the weights, their gradients and the state of the optimizer (FSDP2), not all of
+    them; for encoders that a GPU cannot train otherwise."""
     eval_every: PositiveInt | None = None
     """Steps between two evaluations on dev; once per epoch if omitted."""
     checkpoint_every: PositiveInt | None = None

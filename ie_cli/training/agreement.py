@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 from torch import nn
@@ -26,18 +27,18 @@ class Agreement:
     checkpoint: bool = False
 
 
-def finish_gradients(processes: Processes, model: nn.Module, wish: Agreement) -> Agreement:
+def finish_gradients(processes: Processes, parameters: Sequence[nn.Parameter], wish: Agreement) -> Agreement:
     """Average the gradients of a step over all processes, and return what all of them do: the highest of each wish.
 
     The few numbers go first, in one message, and say which gradients there are; then the gradients.
 
     Args:
         processes: the processes of the run.
-        model: the model.
+        parameters: those whose gradients are not averaged yet.
         wish: what this process would do.
     """
     own = [int(value) for value in astuple(wish)]
-    present = [parameter.grad is not None for parameter in model.parameters()]
+    present = [parameter.grad is not None for parameter in parameters]
     parts, signum, progress, checkpoint, *there = processes.highest([*own, *present])
-    processes.average_gradients(model, there)
+    processes.average_gradients(parameters, there)
     return Agreement(parts, signum, bool(progress), bool(checkpoint))

@@ -20,6 +20,7 @@ from ie_cli.system.checksums import file_checksum, require_intact, with_checksum
 from ie_cli.system.json_reading import read_json
 from ie_cli.system.temporary import workspace
 from ie_cli.system.text import write_text
+from ie_cli.training.divided_tensors import divided_like, stored_tensor
 from ie_cli.training.run_directory import CHECKPOINT_NAME, discard
 
 TENSORS, NUMBERS = "state.safetensors", "state.json"
@@ -114,9 +115,9 @@ def model_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the tensors that an optimizer stores for each parameter, by the parameter's number."""
+    """Return the tensors that an optimizer stores for each parameter, by the parameter's number; see `stored_tensor`."""
     return {
-        f"optimizer.{number}.{name}": torch.as_tensor(value).detach().cpu().contiguous()
+        f"optimizer.{number}.{name}": stored_tensor(torch.as_tensor(value))
         for number, values in optimizer.state_dict()["state"].items()
         for name, value in values.items()
     }
@@ -148,10 +149,11 @@ def load_model(model: ExtractionModel, checkpoint: Checkpoint) -> None:
 
 def load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
     """Load the state of a checkpoint into a newly built optimizer."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in part_of(checkpoint, "optimizer.").items():
         number, name = key.split(".", 1)
-        state.setdefault(int(number), {})[name] = tensor
+        state.setdefault(int(number), {})[name] = divided_like(parameters[int(number)], tensor)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     for group, rate in zip(optimizer.param_groups, checkpoint.numbers["rates"], strict=True):
         group["lr"] = rate

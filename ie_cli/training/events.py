@@ -30,7 +30,8 @@ class Started:
         disk_space: bytes that the run may need and bytes that are free, if these do not suffice.
         initial: what the weights were taken from, if the run starts from a trained model and is not resumed.
         changes: what options of the recipe change in a pretrained encoder, unless the run is resumed.
-        notes: what a user should know of the pairs of texts in the training data, and of the order of batches.
+        notes: what a user should know of the pairs of texts in the training data, of the order of batches, and of options without
+            effect.
         joined: what a user should know of the texts that are joined.
         processes: number of processes.
     """

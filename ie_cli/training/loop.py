@@ -21,22 +21,22 @@ from ie_cli.system.signals import Stop, Stopped
 from ie_cli.training.acceleration import build_accelerator
 from ie_cli.training.agreement import Agreement, finish_gradients
 from ie_cli.training.balancing.build import build_balancer
-from ie_cli.training.cached_gradients import CachedGradients
 from ie_cli.training.checkpoint import RandomState, write_checkpoint
 from ie_cli.training.diagnostics import FOUND, Diagnostics, without_shy
+from ie_cli.training.divided_tensors import whole_tensor
 from ie_cli.training.evaluator import Evaluator
-from ie_cli.training.events import Evaluated, Event, Halved, Progress, Saved, Trained
+from ie_cli.training.events import Evaluated, Event, Halved, Saved, Trained
 from ie_cli.training.loss_tracker import LossTracker, gradient_norm, require_finite
-from ie_cli.training.micro_batching import MicroBatching
-from ie_cli.training.optimizer import OWN_RATE, build_optimizer, build_schedule, warmup_steps
+from ie_cli.training.optimizer import build_optimizer, build_schedule, warmup_steps
 from ie_cli.training.processes import Processes
 from ie_cli.training.run_directory import CHECKPOINTS, MODEL
 from ie_cli.training.run_errors import explained
-from ie_cli.training.run_events import finished
+from ie_cli.training.run_events import finished, learning_rate, progress, seconds_left
 from ie_cli.training.run_state import pack
 from ie_cli.training.sampling import Steps, build_steps
 from ie_cli.training.selection import ranked
 from ie_cli.training.setup import TrainingSetup
+from ie_cli.training.sharding import divides, place
 from ie_cli.training.shares import SharedSteps
 from ie_cli.training.techniques.base import Technique, Techniques
 from ie_cli.training.techniques.build import build_techniques, require_supported
@@ -81,26 +81,10 @@ class Run:
         loader: Any = DataLoader(cast(Any, Steps(mixture)), batch_sampler=own, collate_fn=lambda step: step)
         # The batches are shared already, and stay on the CPU until they are computed.
         self.loader: Any = prepare_data_loader(loader, num_processes=1, process_index=0)
-        model = self.techniques.wrap_model(setup.model)
-        optimizer = build_optimizer(model, section, factors=setup.rate_factors)
-        # In evaluation mode it is not wrapped for several processes: their gradients are exchanged in `_step`.
-        self.model: Any = accelerator.prepare_model(model, evaluation_mode=True)
-        self.optimizer: Any = accelerator.prepare_optimizer(optimizer)
         self.steps_per_epoch = -(-len(self.loader) // section.accumulation)
         self.steps = self.steps_per_epoch * section.epochs
-        # Not prepared: accelerate would step it once per process.
-        self.schedule = build_schedule(optimizer, section, steps=self.steps)
         self.weights = setup.weights_on(accelerator.device)
-        cached = CachedGradients(setup.model, self.weights, accumulation=section.accumulation, processes=processes)
-        parts = -(-shares // processes.count)  # with fewer processes than at the start, each has more of the same batch
-        self.micro_batching = MicroBatching(
-            self._backward,
-            self._reset_gradients,
-            parts,
-            cached=cached,
-            processes=processes,
-            device=accelerator.device,
-        )
+        self._parts = -(-shares // processes.count)  # with fewer processes than at the start, each has more of a batch
         self.step, self.epoch, self.batch = 0, 0, 0
         self.best_step, self.best_score, self.waited, self.evaluated = 0, -1.0, 0, 0
         self.agreed, self.resumed_at = Agreement(), 0
@@ -128,13 +112,31 @@ class Run:
 
     def connect(self) -> None:
         """Copy the first process's weights to all, and build the balancer, whose start values depend on them."""
-        processes, recipe = self.processes, self.recipe
-        processes.same_weights(self.setup.model)  # no process can fail in here alone, so that others would wait for it
+        processes, recipe, model = self.processes, self.recipe, self.setup.model
+        if divided := divides(recipe, processes):  # each keeps a part of the weights of the first one
+            processes.together(lambda: model.to(self.accelerator.device))
+            processes.same_weights(model)  # no process can fail in here alone, so that others would wait for it
+        processes.together(self._build)
+        if not divided:
+            processes.same_weights(model)
         build = partial(build_balancer, recipe, self.setup, self.accelerator, self._sources, processes=processes)
         self.balancer = processes.together(build)
         if not processes.first:  # until now, all have drawn the same
             set_seed(recipe.training.seed + processes.rank)
         self.random = RandomState.now()
+
+    def _build(self) -> None:
+        """Build the model to train, its optimizer, and what computes its gradients."""
+        recipe, setup, accelerator = self.recipe, self.setup, self.accelerator
+        self.placement = place(recipe, setup, self.processes, accelerator.device)
+        model = self.techniques.wrap_model(self.placement.model)
+        optimizer = build_optimizer(model, recipe.training, factors=setup.rate_factors)
+        # In evaluation mode it is not wrapped for several processes: their gradients are exchanged in `_step`.
+        self.model: Any = accelerator.prepare_model(model, evaluation_mode=True)
+        self.optimizer: Any = accelerator.prepare_optimizer(optimizer)
+        # Not prepared: accelerate would step it once per process.
+        self.schedule = build_schedule(optimizer, recipe.training, steps=self.steps)
+        self.micro_batching = self.placement.batching(self._backward, self._reset_gradients, self._parts)
 
     def stoppable(self) -> Iterator[Event]:
         """Run the training loop and score the result; if a signal arrives, write a checkpoint and stop.
@@ -169,6 +171,7 @@ class Run:
     def events(self) -> Iterator[Event]:
         """Train for all epochs, or until the score has not improved for `patience` evaluations."""
         self.model.train()  # pretrained encoders are loaded in evaluation mode, without dropout
+        self.placement.release()
         if self._evaluation_due():  # the run was stopped between a step and its evaluation
             yield from self._evaluate()
         while self.epoch < self.recipe.training.epochs and not self._out_of_patience():
@@ -189,7 +192,7 @@ class Run:
                         self.stopped_early = True
                         return
                 elif self._progress_due():
-                    yield self._progress()
+                    yield progress(self)
                 if self._checkpoint_due():
                     yield self._checkpoint()
             self.epoch, self.batch = self.epoch + 1, 0
@@ -197,7 +200,7 @@ class Run:
         if not self.setup.has_dev:
             self.best_step = self.step
             self.tracker.read()  # do not keep a model if its loss is not finite
-            with self.techniques.evaluation_weights():
+            with self.techniques.evaluation_weights(), self.placement.whole():
                 self._save()
         elif self.evaluated != self.step:
             yield from self._evaluate()
@@ -246,7 +249,7 @@ class Run:
 
     def _step(self, batches: Sequence[Batch]) -> list[Tensor | None]:
         """Add the gradients of some batches, complete the step if they are its last ones, and return their losses."""
-        self.setup.model.begin_step(min(1.0, self.step / self.steps))
+        self.placement.model.begin_step(min(1.0, self.step / self.steps))
         with self.accelerator.accumulate(self.model):
             last = self.accelerator.sync_gradients
             losses = [self.micro_batching.add(batch, last=last and batch is batches[-1]) for batch in batches]
@@ -279,34 +282,22 @@ class Run:
         first = self.processes.first
         late = first and time.monotonic() - self.last_checkpoint >= CHECKPOINT_SECONDS
         wish = Agreement(self.micro_batching.parts, self.stop.signum or 0, first and self.tracker.due(), late)
-        self.agreed = finish_gradients(self.processes, self.setup.model, wish)
+        self.agreed = finish_gradients(self.processes, self.placement.parameters_to_average(), wish)
         self.micro_batching.parts = self.agreed.parts
 
     def _reset_gradients(self) -> None:
-        self.setup.model.zero_grad()
+        self.placement.model.zero_grad()
         self.balancer.reset()
 
     def _clip(self) -> Tensor:
         """Clip the gradient, and return its norm before clipping."""
         if (clip := self.recipe.training.clip) is None:
-            return gradient_norm(self.setup.model)
-        return cast(Tensor, self.accelerator.clip_grad_norm_(self.model.parameters(), clip))
+            return whole_tensor(gradient_norm(self.placement.model))
+        return whole_tensor(self.accelerator.clip_grad_norm_(self.model.parameters(), clip))
 
-    def _progress(self) -> Progress:
-        loss, rate = self.tracker.read()
-        return Progress(
-            self.step, self._epoch(), loss, rate, self._rate(), self._seconds_left(), self.steps, self.balancer.values()
-        )
-
-    def _epoch(self) -> float:
+    def epochs(self) -> float:
+        """Return the number of epochs that are completed, with the part of the current one."""
         return self.step / self.steps_per_epoch
-
-    def _rate(self) -> float:
-        return max(float(group["lr"]) for group in self.optimizer.param_groups if OWN_RATE not in group)
-
-    def _seconds_left(self) -> float:
-        done = self.step - self.resumed_at
-        return (time.monotonic() - self.started_at) / max(1, done) * max(0, self.steps - self.step)
 
     def logged(self) -> int:
         """Return the last step to keep in the log of a resumed run; a step not evaluated yet will be logged again."""
@@ -323,7 +314,7 @@ class Run:
         rate = self.tracker.rate()
         start = time.monotonic()
         # The run's state changes only at the end: if stopped in here, it evaluates again. No signal interrupts a restoration.
-        with self.techniques.evaluation_weights():
+        with self.techniques.evaluation_weights(), self.placement.whole():
             with self.evaluator.as_stored(), self._interruptible():
                 scores, choices = self.evaluator.dev_scores()
             primary, rank = ranked(scores, self.recipe.training.select, choices)
@@ -340,22 +331,22 @@ class Run:
             self.best_score, self.best_step = rank, self.step
         self.waited = 0 if better or not self._patience_counts() else self.waited + 1
         losses, shown = self.tracker.by_task(), without_shy(scores, choices)
-        advice = self.diagnostics.evaluated(shown, step=self.step, epoch=self._epoch(), losses=losses)
+        advice = self.diagnostics.evaluated(shown, step=self.step, epoch=self.epochs(), losses=losses)
         seconds, balance = time.monotonic() - start, self.balancer.values()
         self.tracker.restart()
         self.balancer.restart()
         yield Evaluated(
             step=self.step,
-            epoch=self._epoch(),
+            epoch=self.epochs(),
             loss=loss,
             scores=scores,
             named=len(self.setup.tasks) > 1,
             primary=primary,
             best=best,
             rate=rate,
-            learning_rate=self._rate(),
+            learning_rate=learning_rate(self),
             seconds=seconds,
-            seconds_left=self._seconds_left(),
+            seconds_left=seconds_left(self),
             advice=advice,
             steps=self.steps,
             balance=balance,
@@ -390,10 +381,13 @@ class Run:
             StorageError: the checkpoint cannot be written; the previous one is kept.
         """
         losses = self.tracker.sums(self.tracker.check(), self.step)
-        require_finite(self.setup.model, self.step)
-        random, keep = self.processes.collect(self.random), self.recipe.training.checkpoints
-        directory = self.processes.on_first(
-            lambda: write_checkpoint(self.output / CHECKPOINTS, self.step, pack(self, losses, random), keep=keep)
-        )
+        random, keep = self.processes.gather(self.random), self.recipe.training.checkpoints
+        with self.placement.whole():
+            require_finite(self.setup.model, self.step)
+            packed = partial(pack, self, losses, random)
+            state = packed() if self.placement.divided else None
+            directory = self.processes.on_first(
+                lambda: write_checkpoint(self.output / CHECKPOINTS, self.step, state or packed(), keep=keep)
+            )
         self.last_checkpoint = time.monotonic()
         return Saved(self.step, directory)

@@ -1,4 +1,4 @@
-"""The processes of a run: each has the whole model and computes a share of every batch.
+"""The processes of a run: each computes a share of every batch, and has the whole model, or a part of all weights.
 
 They exchange the gradients once per step, through the backend of the device, and everything else through a group of `gloo`, whose
 messages are in main memory and few. Every method below but the properties is to be called by all processes, in the same order.
@@ -71,8 +71,9 @@ class Processes:
         for name, engine in _ENGINES.items():
             if os.environ.get(name, "").lower() in ("1", "true"):
                 raise TrainingError(
-                    f"the launcher asks for {engine} ({name}), with which `ie` does not train: every process has the whole model",
-                    hint="start it with `torchrun`, or with a configuration of accelerate without this engine.",
+                    f"the launcher asks for {engine} ({name}), with which `ie` does not train",
+                    hint="start it with `torchrun`, or with a configuration of accelerate without this engine; "
+                    "training.shard_weights: true divides the weights over the processes.",
                 )
         state = PartialState(cpu=choose_device(recipe.training.device).type == "cpu")
         if not _control:
@@ -95,7 +96,7 @@ class Processes:
         if not self.several:
             return [value]
         found: list[Any] = [None] * self.count
-        with _collective():
+        with exchanging():
             distributed.all_gather_object(found, value, group=self._group)
         return found
 
@@ -104,7 +105,7 @@ class Processes:
         if not self.several:
             return [value]
         found: list[Any] | None = [None] * self.count if self.first else None
-        with _collective():
+        with exchanging():
             distributed.gather_object(value, found, dst=0, group=self._group)
         return found or []
 
@@ -113,7 +114,7 @@ class Processes:
         if not self.several:
             return value
         found: list[Any] = [value]
-        with _collective():
+        with exchanging():
             distributed.broadcast_object_list(found, src=0, group=self._group)
         return found[0]  # type: ignore[no-any-return]
 
@@ -151,7 +152,7 @@ class Processes:
         if not self.several:
             return list(values)
         found = torch.tensor(values, dtype=torch.int64)
-        with _collective():
+        with exchanging():
             distributed.all_reduce(found, distributed.ReduceOp.MAX, group=self._group)
         highest: list[int] = found.tolist()
         return highest
@@ -164,21 +165,21 @@ class Processes:
 
     def _average(self, bucket: Sequence[Tensor]) -> None:
         flat = torch.cat([tensor.flatten() for tensor in bucket])
-        with _collective():
+        with exchanging():
             distributed.all_reduce(flat)
         flat.div_(self.count)
         for tensor, mean in zip(bucket, torch.split(flat, [tensor.numel() for tensor in bucket]), strict=True):
             tensor.copy_(mean.view_as(tensor))
 
-    def average_gradients(self, model: nn.Module, present: Sequence[int]) -> None:
-        """Replace the gradients of a model by their means over all processes.
+    def average_gradients(self, parameters: Sequence[nn.Parameter], present: Sequence[int]) -> None:
+        """Replace the gradients of some parameters by their means over all processes.
 
         Args:
-            model: the model.
+            parameters: the parameters.
             present: for each parameter, whether a process has a gradient; where this one has none, it is 0.
         """
         found = []
-        for parameter, there in zip(model.parameters(), present, strict=True):
+        for parameter, there in zip(parameters, present, strict=True):
             if there:
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
@@ -188,7 +189,7 @@ class Processes:
     def same_weights(self, model: nn.Module) -> None:
         """Copy the weights and buffers of the first process to all."""
         if self.several:
-            with _collective(), torch.no_grad():
+            with exchanging(), torch.no_grad():
                 for tensor in (*model.parameters(), *model.buffers()):
                     distributed.broadcast(tensor.data, src=0)
 
@@ -254,10 +255,13 @@ def _described(error: Exception) -> tuple[type[IEError], str, str | None]:
 
 
 @contextmanager
-def _collective() -> Iterator[None]:
+def exchanging(*, computes: bool = False) -> Iterator[None]:
     """Turn the error of an exchange into one that says what has happened.
 
     A lost connection is no error of its own, so only the first process reports it; anything else may be an error of this process.
+
+    Args:
+        computes: whether the context also computes, so that only lost connections are errors of an exchange.
     """
     try:
         yield
@@ -269,7 +273,10 @@ def _collective() -> Iterator[None]:
             f"the processes of the run could not exchange data: {what}",
             hint="if another process has ended, its own message says why; continue from the last checkpoint with --resume.",
         )
-        raise (reported_once(explained) if _LOST.search(what) else explained) from error
+        lost = _LOST.search(what)
+        if computes and not lost:
+            raise
+        raise (reported_once(explained) if lost else explained) from error
 
 
 def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:

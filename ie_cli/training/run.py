@@ -60,6 +60,7 @@ from ie_cli.training.run_state import resume as resume_from
 from ie_cli.training.sampling import sampling_notes
 from ie_cli.training.selection import primary_scores
 from ie_cli.training.setup import TrainingSetup, prepare
+from ie_cli.training.sharding import require_divisible, sharding_notes
 from ie_cli.training.techniques.base import Technique
 
 COLUMNS = ("epoch", "loss", "sentences_per_second", "learning_rate")
@@ -105,6 +106,7 @@ def train(
         yield FinishedBefore(output / MODEL)
         return
     processes.together(lambda: require_outside(output, recipe.training.init_from))
+    processes.together(lambda: require_divisible(recipe, techniques))
     with stop.interruptible():
         setup = processes.together(lambda: _prepare(recipe, output if resume else None))
     facts = processes.together(lambda: _facts(recipe, setup, techniques, processes=shares or processes.count))
@@ -204,7 +206,7 @@ def _start_or_resume(run: Run, facts: Facts, earlier: _EarlierRun | None, *, wri
     else:
         if writes:
             keep = run.recipe.training.checkpoints
-            state = sum(tensor.nbytes for tensor in run.techniques.tensors().values())
+            state = run.techniques.nbytes()
             disk_space = missing_space(run.output, run.setup.model, checkpoints=keep, state=state)
         if earlier is not None and earlier.checkpoint is not None:
             resume_from(run, earlier.checkpoint)
@@ -227,6 +229,7 @@ def _start_or_resume(run: Run, facts: Facts, earlier: _EarlierRun | None, *, wri
                 accumulation=run.recipe.training.accumulation,
             ),
             *sampling_notes(run.sampler, list(run.setup.tasks)),
+            *sharding_notes(run.recipe, run.processes),
         ),
         joined=tuple(context_notes(run.setup, run.sampler.samplers)),
     )

@@ -18,7 +18,12 @@ from ie_cli.recipe.schema import Recipe
 from ie_cli.recipe.threshold import DEFAULT_THRESHOLD
 from ie_cli.training.run_directory import MODEL, RATE_FACTORS, Facts, tokens_of_run
 
-_NO_EFFECT_ON_RESULT = {"training.trackers", "training.checkpoint_every", "training.checkpoints"}
+_NO_EFFECT_ON_RESULT = {
+    "training.trackers",
+    "training.checkpoint_every",
+    "training.checkpoints",
+    "training.shard_weights",
+}
 _MAY_CHANGE = _NO_EFFECT_ON_RESULT | {"training.eval_batch_size", "card.language", "card.license"}
 """Fields that may change while a run is unfinished; the rest of the run uses their new values."""
 _PRECISION = "training.precision"

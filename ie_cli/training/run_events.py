@@ -1,11 +1,12 @@
-"""The first and the last event of a run."""
+"""The events of a run that are made of its state: the first, the last, and the progress."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
-from ie_cli.training.events import Finished, Started
+from ie_cli.training.events import Finished, Progress, Started
+from ie_cli.training.optimizer import OWN_RATE
 from ie_cli.training.run_directory import MODEL
 
 if TYPE_CHECKING:
@@ -28,6 +29,25 @@ def started(run: Run, resumed_from: int | None) -> Started:
         trained_before=run.trained,
         processes=run.processes.count,
     )
+
+
+def progress(run: Run) -> Progress:
+    """Return the event for the progress since the last one."""
+    loss, rate = run.tracker.read()
+    return Progress(
+        run.step, run.epochs(), loss, rate, learning_rate(run), seconds_left(run), run.steps, run.balancer.values()
+    )
+
+
+def learning_rate(run: Run) -> float:
+    """Return the learning rate of a run, without those that heads decide."""
+    return max(float(group["lr"]) for group in run.optimizer.param_groups if OWN_RATE not in group)
+
+
+def seconds_left(run: Run) -> float:
+    """Return the time that the remaining steps of a run will take, by the mean of those done here."""
+    done = run.step - run.resumed_at
+    return (time.monotonic() - run.started_at) / max(1, done) * max(0, run.steps - run.step)
 
 
 def finished(run: Run) -> Finished:

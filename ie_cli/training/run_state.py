@@ -37,14 +37,16 @@ NEEDED = frozenset(_COUNTS) | {"losses", "parts", "rates", "schedule", "scaler",
 def pack(run: Run, losses: tuple[float, int], random: Sequence[RandomState]) -> Checkpoint:
     """Return the state of a run after its last step as a checkpoint.
 
+    If its weights are divided, all processes call this, and the first one gets the checkpoint.
+
     Args:
         run: the run.
         losses: sum and number of the losses since the last evaluation.
         random: the state of the random generators of each process.
     """
     optimizer, scaler = run.optimizer.optimizer, run.accelerator.scaler
-    tensors = model_tensors(run.setup.model) | optimizer_tensors(optimizer) | random_tensors(random)
-    tensors |= run.techniques.tensors()
+    tensors = optimizer_tensors(optimizer) | run.techniques.tensors() | random_tensors(random)
+    tensors |= model_tensors(run.setup.model) if run.processes.first else {}
     tensors |= {
         f"balancer.{name}": tensor.detach().cpu().contiguous() for name, tensor in run.balancer.state_dict().items()
     }
@@ -108,6 +110,7 @@ def unpack(run: Run, checkpoint: Checkpoint) -> None:
         ModelError: the checkpoint does not fit.
     """
     load_model(run.setup.model, checkpoint)
+    run.placement.distribute()
     load_optimizer(run.optimizer.optimizer, checkpoint)
     run.techniques.load(checkpoint.tensors)
     run.balancer.load_state_dict(part_of(checkpoint, "balancer."))

@@ -75,9 +75,12 @@ def test_a_process_closes_its_connections_before_it_ends(tmp_path: Path) -> None
     ],
 )
 def test_the_error_of_an_exchange_says_what_has_happened(raised: str, message: str, everywhere: bool) -> None:
-    with pytest.raises(TrainingError) as error, module._collective():
+    with pytest.raises(TrainingError) as error, module.exchanging():
         raise RuntimeError(raised)
     assert error.value.message == f"the processes of the run could not exchange data: {message}"
     assert error.value.everywhere == everywhere
-    with pytest.raises(RuntimeError, match="out of memory"), module._collective():
+    with pytest.raises(TrainingError if everywhere else RuntimeError) as error, module.exchanging(computes=True):
+        raise RuntimeError(raised)
+    assert everywhere or str(error.value) == raised
+    with pytest.raises(RuntimeError, match="out of memory"), module.exchanging():
         raise torch.OutOfMemoryError("CUDA out of memory.")

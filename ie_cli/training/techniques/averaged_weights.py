@@ -15,13 +15,14 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ie_cli.errors import ModelError
 from ie_cli.modeling.batch import Batch
+from ie_cli.training.divided_tensors import divided_like
 from ie_cli.training.techniques.base import Compute
 
 
 class AveragedWeights:
     """Evaluates and stores averages of the trained weights, in float32; buffers and frozen weights stay as they are.
 
-    All processes of a run have the same weights, and therefore the same averages.
+    All processes of a run have the same weights, and therefore the same averages; or the same parts of both.
 
     Args:
         decay: the largest factor of the average so far.
@@ -78,7 +79,10 @@ class AveragedWeights:
                 f"the averaged weights in the checkpoint do not fit the model: {name}",
                 hint="start again with --overwrite.",
             )
-        _copy([state[name] for name in self._weights], self._averages)
+        averages = [
+            divided_like(average, state[name]) for name, average in zip(self._weights, self._averages, strict=True)
+        ]
+        _copy(averages, self._averages)
 
     def _on_device(self) -> list[Tensor]:
         """Return the averages on the device of the weights, which were moved there after the start."""

@@ -15,6 +15,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from ie_cli.modeling.batch import Batch
+from ie_cli.training.divided_tensors import stored_tensor
 
 Compute = Callable[[Batch], Tensor]
 """Adds the gradients of a batch to those of its step, and returns its loss."""
@@ -82,12 +83,16 @@ class Techniques:
             yield
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the states of all techniques for a checkpoint."""
+        """Return the states of all techniques for a checkpoint; see `stored_tensor`."""
         return {
-            f"technique.{technique.name}.{key}": tensor.detach().cpu().contiguous()
+            f"technique.{technique.name}.{key}": stored_tensor(tensor)
             for technique in self._all
             for key, tensor in technique.state_dict().items()
         }
+
+    def nbytes(self) -> int:
+        """Return the size of these states in bytes."""
+        return sum(tensor.nbytes for technique in self._all for tensor in technique.state_dict().values())
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore the states of all techniques from a checkpoint."""
