@@ -104,7 +104,7 @@ def _reporting() -> Iterator[None]:
             report_of_other(rank, wait=True)  # the first process cannot read the recipe either, for example
         elif isinstance(error, IEError) and error.everywhere:
             processes.wait_for_end_of_first()
-        elif isinstance(error, IEError):
+        else:
             report_of_other(rank, wait=False)
         raise
 

@@ -99,7 +99,11 @@ class DividedModel(WholeModel):
             )
         super().__init__(recipe, setup, processes, device)
         self._whole = setup.model
-        self.model = copy.deepcopy(self._whole)
+        # Until a layer is divided, both models have the same memory.
+        shared = {
+            id(weight): nn.Parameter(weight.detach(), weight.requires_grad) for weight in self._whole.parameters()
+        }
+        self.model = copy.deepcopy(self._whole, shared)
         self.model.register_forward_hook(_use_all_weights)  # before those of FSDP2, while the weights are gathered
         _divide(self.model, device)
 
@@ -126,10 +130,12 @@ class DividedModel(WholeModel):
             weight.data = weight.data.new_empty(0)
 
     def distribute(self) -> None:
-        """Divide the weights that were loaded into the whole model, before they are released."""
+        """Divide the weights that were loaded into the whole model, before they are released; buffers are not divided."""
         with torch.no_grad():
             for part, weight in zip(self.model.parameters(), self._whole.parameters(), strict=True):
                 part.copy_(divided_like(part, weight))
+            for buffer, loaded in zip(self.model.buffers(), self._whole.buffers(), strict=True):
+                buffer.copy_(loaded)
 
     def parameters_to_average(self) -> list[nn.Parameter]:
         """Return nothing: FSDP2 averages all gradients in the backward pass."""

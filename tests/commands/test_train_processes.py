@@ -24,6 +24,7 @@ from ie_cli.recipe.loader import load_recipe
 from ie_cli.system import launcher
 from ie_cli.system.signals import Stopped
 from ie_cli.training import launch as module
+from ie_cli.training import processes
 
 
 @pytest.fixture
@@ -132,6 +133,26 @@ def test_a_package_that_only_another_process_lacks_is_named(monkeypatch: pytest.
     result = ie("train", "small.yaml")
     assert result.exit_code == 1
     assert result.stderr.startswith("process 1:\nerror: this command needs torch, which is not installed\n")
+
+
+@pytest.mark.usefixtures("second")
+def test_the_disk_and_the_memory_of_another_process_are_named_after_the_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(processes, "is_connected", lambda: True)
+    for error, message in (
+        (OSError(28, "No space left on device", "cache"), "No space left"),
+        (MemoryError(), "out of memory"),
+    ):
+
+        def fail(*_: object, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(train, "_train", fail)
+        result = ie("train", "small.yaml")
+        assert result.exit_code == 1
+        assert result.stderr.startswith("process 1:\nerror: ")
+        assert message in result.stderr
 
 
 def test_a_signal_stops_all_processes_with_a_checkpoint(here: Path) -> None:

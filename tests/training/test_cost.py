@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from support.corpora import documents, recipe, relation_documents, relation_recipe, write_jsonl
 from support.pair_corpora import pair_documents, pair_recipe
 from support.runner import ie, said
 
 from ie_cli.document import Document, Entity
 from ie_cli.errors import ModelError, TrainingError
+from ie_cli.inference.backends.torch import TorchBackend
 from ie_cli.recipe.loader import dump_recipe
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system import memory
@@ -46,6 +49,19 @@ def test_the_steps_are_those_of_the_run(
     assert found.seconds > found.steps * found.step_seconds * 0.7 > 0
     assert found.memory is None or found.memory > 10**8
     assert context is None or found.windows == ()
+
+
+def test_predictions_are_timed_in_the_precision_of_the_run(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evaluations have weights of this precision, and training has those of float32."""
+    plain, seen = TorchBackend.run, list[torch.dtype]()
+
+    def noted(backend: TorchBackend, *arrays: Any) -> Any:
+        seen.append(next(backend.model.encoder.parameters()).dtype)
+        return plain(backend, *arrays)
+
+    monkeypatch.setattr(TorchBackend, "run", noted)
+    assert estimate_cost(recipe(data, training={"precision": "bfloat16"}), seconds=0.2).precision == "bfloat16"
+    assert set(seen) == {torch.bfloat16}
 
 
 def test_a_sample_estimates_the_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,8 @@ from support.joint_runs import (
 from support.two_processes import COUNT, Pair, two_processes
 from torch import Tensor, nn
 from torch.distributed import TCPStore
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 from transformers import PreTrainedTokenizerFast
 
 from ie_cli.errors import DataError, IEError, RecipeError, TrainingError
@@ -41,9 +43,10 @@ from ie_cli.recipe.loader import load_recipe
 from ie_cli.recipe.schema import Recipe
 from ie_cli.system.launcher import launched_rank
 from ie_cli.training.checkpoint import read_checkpoint
+from ie_cli.training.processes import Processes
 from ie_cli.training.run import train
 from ie_cli.training.setup import prepare
-from ie_cli.training.sharding import layers_of
+from ie_cli.training.sharding import layers_of, place
 from ie_cli.training.techniques.averaged_weights import AveragedWeights
 
 
@@ -285,6 +288,39 @@ def train_changed(made: Recipe, output: Path, change: Callable[[Any], None]) -> 
 def add_number(encoder: Any) -> None:
     """Add a weight that is a single number."""
     encoder.scale = nn.Parameter(torch.ones(()))
+
+
+def test_two_models_have_the_memory_of_one_until_the_weights_are_divided(pair: Pair, tmp_path: Path) -> None:
+    for shared, buffer in pair.run(divided_twice, divided(relations(tmp_path)), timeout=60):
+        assert shared == [True] * 3  # two layers, and all other weights
+        assert buffer == [3.0, 3.0]
+
+
+def divided_twice(made: Recipe) -> tuple[list[bool], list[float]]:
+    """Divide a model, load other numbers, and return whether the memory was shared, and a buffer that was loaded."""
+    torch.manual_seed(0)
+    setup, shared = prepare(made), list[bool]()
+    model = setup.model
+    model.encoder.register_buffer("seen", torch.zeros(2))
+    pointers = {weight.data_ptr() for weight in model.parameters()}
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+    def noted(module: nn.Module, **options: Any) -> None:
+        whole = [weight for weight in module.parameters() if not isinstance(weight, DTensor)]
+        shared.append(bool(whole) and all(weight.data_ptr() in pointers for weight in whole))
+        fully_shard(module, **options)
+
+    with patch("ie_cli.training.sharding.fully_shard", noted):
+        placement = place(made, setup, Processes.connect(made), setup.device)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    model.encoder.get_buffer("seen").fill_(3)
+    placement.distribute()
+    placement.release()
+    with placement.whole():
+        assert all(
+            torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items() if "seen" not in name
+        )
+        return shared, model.encoder.get_buffer("seen").tolist()
 
 
 def test_an_error_of_one_process_while_weights_are_divided_is_that_of_all(pair: Pair, tmp_path: Path) -> None:
