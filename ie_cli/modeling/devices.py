@@ -95,32 +95,34 @@ def torch_dtype(precision: Precision) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
 
 
+def convert(module: nn.Module, precision: Precision) -> None:
+    """Convert the weights of a module to a precision.
+
+    Buffers stay as they are, as when `transformers` loads an encoder: bfloat16 would round the frequencies of rotary positions,
+    which are multiplied by the distance of tokens.
+    """
+    for weight in _weights(module):
+        weight.data = weight.data.to(torch_dtype(precision))
+
+
 @contextmanager
 def converted(module: nn.Module, precision: Precision) -> Iterator[None]:
-    """Give a module its weights in a precision inside the context, as a stored model has them that was loaded in it.
+    """Convert the weights of a module inside the context, as those of a stored model that is loaded in this precision.
 
     The parameters stay the same objects, and get their numbers back, to the last bit, even if an error is raised. The copies
     need the memory of the weights in this precision.
     """
-    dtype = torch_dtype(precision)
-    weights = [(weight, weight.data) for weight in module.parameters() if weight.is_floating_point()]
-    buffers = [
-        (owner, name, buffer)
-        for owner in module.modules()
-        for name, buffer in owner.named_buffers(recurse=False)
-        if buffer.is_floating_point()
-    ]
+    before = [(weight, weight.data) for weight in _weights(module)]
     try:
-        for weight, own in weights:
-            weight.data = own.to(dtype)
-        for owner, name, buffer in buffers:
-            setattr(owner, name, buffer.to(dtype))
+        convert(module, precision)
         yield
     finally:
-        for weight, own in weights:
+        for weight, own in before:
             weight.data = own
-        for owner, name, buffer in buffers:
-            setattr(owner, name, buffer)
+
+
+def _weights(module: nn.Module) -> list[nn.Parameter]:
+    return [weight for weight in module.parameters() if weight.is_floating_point()]
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from support.corpora import documents, recipe, write_jsonl
 from support.fakes import TOKENIZERS
-from transformers import AutoModel, AutoTokenizer, BertConfig, DistilBertConfig, ElectraConfig, RobertaConfig
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    BertConfig,
+    DistilBertConfig,
+    ElectraConfig,
+    ModernBertConfig,
+    RobertaConfig,
+)
 
 from ie_cli.codecs.base import build_codec
 from ie_cli.data.label_schema import LabelSchema
@@ -29,6 +38,9 @@ CONFIGS = {
         hidden_size=16, embedding_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, **SMALL
     ),
     "distilbert": DistilBertConfig(dim=16, n_layers=2, n_heads=2, hidden_dim=32, **SMALL),
+    "modernbert": ModernBertConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, pad_token_id=0, **SMALL
+    ),
 }
 
 
@@ -40,19 +52,26 @@ def quiet() -> None:
     logging.disable_progress_bar()
 
 
-def hidden_states(directory: Path, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def hidden_states(
+    directory: Path, ids: torch.Tensor, mask: torch.Tensor, *, precision: Any = "float32"
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Of the library's encoder and of ours."""
-    theirs = AutoModel.from_pretrained(directory).eval()
-    ours = Extractor.from_pretrained(directory, device="cpu", precision="float32").model.eval()
+    theirs = AutoModel.from_pretrained(directory, dtype=getattr(torch, precision)).eval()
+    ours = Extractor.from_pretrained(directory, device="cpu", precision=precision).model.eval()
     with torch.inference_mode():
         return theirs(ids, attention_mask=mask).last_hidden_state, ours.hidden(ids, mask)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_auto_model_gets_the_encoder(kind: str, tmp_path: Path) -> None:
+def test_auto_model_gets_the_encoder(kind: str, precision: str, tmp_path: Path) -> None:
+    """In bfloat16, too, the frequencies of rotary positions are in float32: the angles of distant tokens are exact."""
     made = recipe(tmp_path / "train.jsonl")
     torch.manual_seed(0)
     encoder = build_encoder(CONFIGS[kind])
+    with torch.no_grad():
+        for weight in encoder.parameters():
+            weight.mul_(8 if weight.ndim == 2 else 1)  # attention that depends on the positions
     schema = LabelSchema(("person", "place"))
     codec = build_codec(made.head, schema)
     model = ExtractionModel(encoder, {"ner": build_head(made.head, hidden_size=16, codec=codec)})
@@ -60,10 +79,10 @@ def test_auto_model_gets_the_encoder(kind: str, tmp_path: Path) -> None:
     pad_id = CONFIGS[kind].pad_token_id
     extractor = Extractor(TorchBackend(model, "float32"), {"ner": TrainedTask(schema)}, tokenizer, made, pad_id)
     extractor.save_pretrained(tmp_path / "model")
-    ids = torch.randint(2, 15, (2, 9))
-    mask = torch.ones(2, 9, dtype=torch.bool)
-    mask[1, 6:] = False
-    theirs, ours = hidden_states(tmp_path / "model", ids, mask)
+    ids = torch.randint(2, 15, (2, 60))
+    mask = torch.ones(2, 60, dtype=torch.bool)
+    mask[1, 40:] = False
+    theirs, ours = hidden_states(tmp_path / "model", ids, mask, precision=precision)
     torch.testing.assert_close(theirs[mask], ours[mask], rtol=0, atol=1e-6)
 
 

@@ -13,6 +13,7 @@ from ie_cli.modeling import devices
 from ie_cli.modeling.devices import (
     choose_device,
     choose_precision,
+    convert,
     converted,
     device_of_process,
     to_device,
@@ -107,7 +108,10 @@ def test_a_converted_module_is_that_which_is_loaded_and_is_restored(precision: P
         found = module.state_dict()
         return all(x.dtype == found[name].dtype and torch.equal(x, found[name]) for name, x in expected.items())
 
-    model, loaded = built(), built().to(torch_dtype(precision))
+    model, loaded = built(), built()
+    convert(loaded, precision)
+    assert {x.dtype for x in loaded.parameters()} == {torch_dtype(precision)}
+    assert {x.dtype for x in loaded.buffers()} == {torch.float32, torch.int64}
     objects, before = list(model.parameters()), {name: x.clone() for name, x in model.state_dict().items()}
     places = [x.data_ptr() for x in model.state_dict().values()]
 

@@ -21,7 +21,7 @@ from ie_cli.errors import ModelError
 from ie_cli.inference.integrity import MIXED_FILES_HINT
 from ie_cli.inference.model_directory import CONFIG, FACTS, RECIPE, TOKENIZER, WEIGHTS, ModelFacts, reading
 from ie_cli.modeling.device_queue import IN_ORDER, DeviceQueue, queue_of
-from ie_cli.modeling.devices import choose_device, choose_precision, to_device, torch_dtype
+from ie_cli.modeling.devices import choose_device, choose_precision, convert, to_device
 from ie_cli.modeling.encoder import (
     HASH_MODEL_TYPE,
     MAY_BE_MISSING,
@@ -189,8 +189,8 @@ def load_torch(
     chosen_precision = choose_precision(precision, chosen_device)
     _load_weights(model, path / WEIGHTS, earlier=next(iter(heads)) if facts.earlier_names else None)
     prepare_for_device(model.encoder, chosen_device)
-    model.encoder.to(chosen_device, torch_dtype(chosen_precision))
-    model.heads.to(chosen_device)
+    convert(model.encoder, chosen_precision)
+    model.to(chosen_device)
     return TorchBackend(model, chosen_precision)
 
 
