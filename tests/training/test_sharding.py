@@ -19,16 +19,7 @@ import pytest
 import torch
 import transformers
 from support.corpora import documents, write_jsonl
-from support.joint_runs import (
-    assert_close,
-    halved_batches,
-    ner,
-    pairs,
-    relations,
-    tasks,
-    watch,
-    weights,
-)
+from support.joint_runs import assert_close, halved_batches, ner, pairs, relations, tasks, watch, weights
 from support.two_processes import COUNT, Pair, two_processes
 from torch import Tensor, nn
 from torch.distributed import TCPStore
