@@ -80,7 +80,11 @@ def test_formats_are_completed(shell: str, answer: Answer) -> None:
         "ie init --from ",
     ):
         assert offered(answer, shell, line) == read
-    written = [name for name in FORMATS if name not in ("pairs-json", "text", "document", "excel", "datasets")]
+    written = [
+        name
+        for name in FORMATS
+        if name not in ("pairs-json", "text", "document", "excel", "datasets", "doccano-csv", "label_studio-csv")
+    ]
     for line in ("ie convert --to ", "ie predict --to "):
         assert offered(answer, shell, line) == written
     assert offered(answer, shell, "ie convert --to dui") == ["duie", "duie1"]
