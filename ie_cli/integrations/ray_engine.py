@@ -17,6 +17,7 @@ from ie_cli.errors import DataError, IEError
 from ie_cli.inference.shard_workers import RETRIES, Outcome, Predictor, ShardJob, attempt, died
 from ie_cli.inference.shards import Shard
 from ie_cli.system.distribution import install_hint
+from ie_cli.system.optional_packages import import_package
 
 _RESTARTS = 50
 """How often loading is tried again after an actor has died: every second or so until Ray knows that its machine is lost."""
@@ -157,12 +158,11 @@ def import_ray() -> Any:
         DataError: it is not installed.
     """
     try:
-        import ray
+        return import_package("ray")
     except ImportError as error:
         raise DataError(
             "--engine ray needs the package ray, which is not installed", hint=install_hint("ray")
         ) from error
-    return ray
 
 
 @contextmanager
