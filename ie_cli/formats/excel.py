@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +18,7 @@ from ie_cli.formats.common.span_rows import is_empty
 from ie_cli.formats.common.table_rows import TABLE_OPTIONS, Cells, read_table, row_of
 from ie_cli.system.distribution import install_hint
 from ie_cli.system.expansion import require_moderate_zip
-from ie_cli.system.optional_packages import import_package
+from ie_cli.system.optional_packages import with_code
 
 SUFFIXES = (".xlsx", ".xlsm")
 
@@ -84,7 +85,7 @@ def _rows(sheet: Any, path: str) -> Iterator[Cells]:
 
 def _openpyxl(path: str) -> ModuleType:
     try:
-        return import_package("openpyxl")
+        return with_code(import_module("openpyxl"))
     except ImportError as error:
         raise DataError(f"{path}: reading .xlsx requires the openpyxl package", hint=install_hint("excel")) from error
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from types import ModuleType
 
 
-def import_package(name: str) -> ModuleType:
-    """Import a package.
+def with_code(package: ModuleType) -> ModuleType:
+    """Return an imported package, which must not be a mere directory.
 
-    Args:
-        name: its name.
+    When Python was started with ``-m``, it imports any directory of this name in the current directory as an empty package.
 
     Raises:
-        ImportError: it is not installed. A directory of this name in the current directory, which Python imports as an empty
-            package when it was started with ``-m``, is none.
+        ImportError: it is such a directory, so that the package is not installed.
     """
-    package = import_module(name)
-    spec = getattr(package, "__spec__", None)
+    spec = package.__spec__ if hasattr(package, "__spec__") else None
     if spec is not None and spec.origin is None and spec.submodule_search_locations is not None:
-        raise ImportError(f"'{name}' is a directory without code, not a package", name=name)
+        raise ImportError(f"'{spec.name}' is a directory without code, not a package", name=spec.name)
     return package

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.corpora import documents, recipe, write_jsonl
+from support.corpora import documents, recipe, relation_recipe, write_jsonl
 from support.fakes import wordpiece
 from transformers import BertConfig, BertModel
 

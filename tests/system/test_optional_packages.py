@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec
 from pathlib import Path
@@ -10,18 +11,16 @@ from pathlib import Path
 import pytest
 from support.runner import ie, said
 
-from ie_cli.system.optional_packages import import_package
+from ie_cli.system.optional_packages import with_code
 
 
 def test_a_directory_in_the_current_one_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "notes_of_mine").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ImportError, match="'notes_of_mine' is a directory without code"):
-        import_package("notes_of_mine")
-    with pytest.raises(ImportError):
-        import_package("none_of_this_name")
-    assert import_package("json").__name__ == "json"
-    assert import_package("sys") is sys
+        with_code(import_module("notes_of_mine"))
+    for name in ("json", "sys"):
+        assert with_code(import_module(name)) is sys.modules[name]
 
 
 def test_a_missing_package_is_reported_beside_a_directory_of_its_name(
