@@ -74,7 +74,7 @@ def _local(one: Input, *, quiet: bool) -> Iterator[tuple[str, FileState]]:
     for path in Sources.find([one], quiet=quiet).paths:
         if os.path.isdir(path):
             raise DataError(
-                f"{path}: is one document collection in several files, which cannot be a shard",
+                f"{path}: a directory that is read as a whole cannot be a shard",
                 hint="convert it with `ie convert` first, or name one --output file.",
             )
         replace(one, path=path).require_exists()

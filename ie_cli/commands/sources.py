@@ -17,12 +17,12 @@ from ie_cli.errors import DataError, counted, join_hints
 from ie_cli.formats import FORMATS, BadLine, Reading, Record, container_of, read_records
 from ie_cli.formats.common.base import UnknownFormat
 from ie_cli.formats.common.hub_dataset import PREFIX
+from ie_cli.formats.common.split_names import is_split_directory
 from ie_cli.formats.directory_files import (
     WHOLE_FILES,
     files_in,
     is_data_file,
     is_list_of_files,
-    is_split_directory,
     suffixes_for,
 )
 from ie_cli.formats.registry import UnusedOption

@@ -82,6 +82,7 @@ class SpanCounts:
     Attributes:
         spans: number of distinct entities.
         repeated: number of entities annotated more than once.
+        repeated_relations: number of relations annotated more than once.
         overlapping: number of examples in which two entities share a character.
         overlapping_shown: the first ones.
         odd: suspicious spans by their property.
@@ -89,6 +90,7 @@ class SpanCounts:
 
     spans: int = 0
     repeated: int = 0
+    repeated_relations: int = 0
     overlapping: int = 0
     overlapping_shown: list[str] = field(default_factory=list)
     odd: dict[str, Oddity] = field(default_factory=lambda: {name: Oddity() for name in _TESTS})
@@ -101,6 +103,7 @@ class SpanCounts:
         """Add a document with the entities that its task uses."""
         self.spans += len(spans)
         self.repeated += len(document.entities) - len(set(document.entities))
+        self.repeated_relations += len(document.relations) - len(set(document.relations))
         if (pair := first_overlap(spans)) is not None:
             self.overlapping += 1
             if len(self.overlapping_shown) < _SHOWN:

@@ -10,7 +10,8 @@ from itertools import islice
 from ie_cli.data.statistics import DatasetStatistics
 from ie_cli.errors import DataError
 from ie_cli.formats import Reading, read_documents
-from ie_cli.formats.directory_files import SPLIT_NAMES, sort_into_splits
+from ie_cli.formats.common.split_names import SPLIT_NAMES
+from ie_cli.formats.directory_files import sort_into_splits
 from ie_cli.tasks import TASKS
 
 _EXAMPLES = 100

@@ -205,12 +205,13 @@ def _repetitions(split: str, found: Survey) -> Iterator[Finding]:
             f"{split}: {counted(ids.repeated, 'duplicate id')}, the first at {ids.first}; predictions are therefore matched "
             "with gold data by order",
         )
-    if found.spans.repeated:
-        yield Finding(
-            "note",
-            f"{split}: {counted(found.spans.repeated, 'duplicate entity', 'duplicate entities')} within a text; each "
-            "entity counts once",
-        )
+    for count, one, several in (
+        (found.spans.repeated, "entity", "entities"),
+        (found.spans.repeated_relations, "relation", "relations"),
+    ):
+        if count:
+            duplicates = counted(count, f"duplicate {one}", f"duplicate {several}")
+            yield Finding("note", f"{split}: {duplicates} within a text; each {one} counts once")
 
 
 def between(surveys: Mapping[str, Survey], section: TaskSection, *, alone: bool = False) -> Iterator[Finding]:

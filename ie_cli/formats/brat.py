@@ -1,7 +1,10 @@
 """brat: a directory with a text file and an annotation file for each document, NAME.txt and NAME.ann.
 
-A directory with .ann files is read with its subdirectories, in the order of the names; one .ann file is read with its text. The
-id of a document is its name, without the suffix. The offsets count the characters of the text as it is, and the text of each
+A directory with .ann files is read with its subdirectories, in the order of the names; one .ann file is read with its text. A
+directory that has them in subdirectories alone is detected if it has no other data: plain text beside these subdirectories, or
+files of other formats anywhere. If subdirectories have the names of splits, such as ``train``, these are data of their own.
+
+The id of a document is its name, without the suffix. The offsets count the characters of the text as it is, and the text of each
 annotation is compared with them. A text without an .ann file is not annotated: it is left out, but predicted.
 
 Entities, relations and events are read. A trigger is no entity. A role that brat numbers (``Theme``, ``Theme2``) is one role. The
@@ -49,6 +52,7 @@ from ie_cli.formats.common.base import (
 )
 from ie_cli.formats.common.brat_configuration import NAME, Configuration, declares_relations
 from ie_cli.formats.common.brat_lines import Written, describe_beyond, has_ambiguous_roles, name_of, parse, write
+from ie_cli.formats.common.split_names import is_split_directory
 from ie_cli.formats.table import count_surrogates, without_surrogates
 from ie_cli.system.atomic import storing
 from ie_cli.system.directories import new_directory
@@ -66,14 +70,19 @@ _LONGEST = 200
 """The largest number of bytes of a part of a name; file systems allow 255, with the suffix and a number."""
 _MISSING_HINT = "put NAME.txt and NAME.ann into one directory."
 _SHOWN = 3
-_OTHER_DATA = tuple(
-    f"{suffix}{packed}" for suffix in (".jsonl", ".json", ".conll", ".tsv", ".csv") for packed in ("", ".gz", ".zst")
-)
+_PACKED = ("", ".gz", ".zst")
+_LINES = (".jsonl", ".ndjson", ".json", ".conll", ".bio", ".iob", ".tsv", ".csv")
+_BINARY = (".parquet", ".pq", ".xlsx", ".xlsm", ".spacy")
+_OTHER_DATA = tuple(f"{suffix}{packed}" for suffix in _LINES for packed in _PACKED) + _BINARY
 """Suffixes of data among which an annotation file without its text is no reason to leave them out."""
+_PLAIN_TEXTS = tuple(f"{suffix}{packed}" for suffix in (TEXTS, ".text") for packed in _PACKED)
 
 
 def holds(path: str) -> bool:
-    """Return whether a path is an annotation file, or a directory with one; beside data in other formats, it needs its text."""
+    """Return whether a path is an annotation file, or a directory with one; beside data in other formats, it needs its text.
+
+    A directory without data of its own may have them in subdirectories.
+    """
     if not os.path.isdir(path):
         return path.endswith(ANNOTATIONS)
     try:
@@ -81,9 +90,23 @@ def holds(path: str) -> bool:
     except OSError:
         return False
     found = {name.removesuffix(ANNOTATIONS) for name in names if name.endswith(ANNOTATIONS)}
-    if not any(name.endswith(_OTHER_DATA) for name in names):
-        return bool(found)
-    return any(f"{name}{TEXTS}" in names for name in found)
+    if any(name.endswith(_OTHER_DATA) for name in names):
+        return any(f"{name}{TEXTS}" in names for name in found)
+    return bool(found) or not any(name.endswith(_PLAIN_TEXTS) for name in names) and _is_root(path)
+
+
+def _is_root(path: str) -> bool:
+    """Return whether the subdirectories of a directory have annotated texts, and none has other data or the name of a split."""
+    found = False
+    for _, subdirectories, files in os.walk(path):
+        subdirectories[:] = [name for name in subdirectories if not name.startswith(".")]
+        names = {name for name in files if not name.startswith(".")}
+        if any(name.endswith(_OTHER_DATA) for name in names) or any(map(is_split_directory, subdirectories)):
+            return False
+        found |= any(
+            name.endswith(ANNOTATIONS) and f"{name.removesuffix(ANNOTATIONS)}{TEXTS}" in names for name in names
+        )
+    return found
 
 
 def owns(path: str, file: str) -> bool:

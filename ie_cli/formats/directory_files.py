@@ -9,22 +9,16 @@ from dataclasses import dataclass
 
 from ie_cli.errors import DataError
 from ie_cli.formats import FORMATS, container_of, is_container
+from ie_cli.formats.common.split_names import SPLIT_NAMES, SPLITS, is_split_directory
 from ie_cli.formats.common.tag_names import is_name_file
 from ie_cli.formats.suffixes import suffix_of, suffixes_of
 from ie_cli.system.urls import is_url
 
-SPLIT_NAMES = {
-    "train": ("train", "training"),
-    "dev": ("dev", "valid", "validation", "val", "eval", "development"),
-    "test": ("test", "testing"),
-}
-"""The words in a name that say which split a file belongs to."""
 WHOLE_FILES = "document"
 """The format that reads a file as one document."""
 PLAIN = ("text", WHOLE_FILES)
 """The formats of plain text, whose files may have any name."""
-_SPLITS = {word: split for split, words in SPLIT_NAMES.items() for word in words}
-_WORD = re.compile(rf"(?<![^\W\d_])({'|'.join(_SPLITS)})(?![^\W\d_])")
+_WORD = re.compile(rf"(?<![^\W\d_])({'|'.join(SPLITS)})(?![^\W\d_])")
 _JOURNAL = ".part.json"
 """The end of the name of a job's journal, which is no data."""
 
@@ -52,7 +46,7 @@ def split_of(path: str) -> str | None:
     """
     directory, name = os.path.split(path.rstrip("/\\"))
     words = _WORD.findall(name.lower())
-    return _SPLITS[words[-1]] if words else _SPLITS.get(os.path.basename(directory).lower())
+    return SPLITS[words[-1]] if words else SPLITS.get(os.path.basename(directory).lower())
 
 
 def sort_into_splits(paths: Sequence[str], *, found: Collection[str] = ()) -> tuple[dict[str, list[str]], list[str]]:
@@ -73,11 +67,6 @@ def sort_into_splits(paths: Sequence[str], *, found: Collection[str] = ()) -> tu
     files = {split: [path for path in paths if (said[path] or "train") == split] for split in SPLIT_NAMES}
     files["train"] = [path for path in files["train"] if path not in left_out]
     return {split: some for split, some in files.items() if some}, left_out
-
-
-def is_split_directory(path: str) -> bool:
-    """Return whether the name of a directory is that of a split, so that its files are among those of its parent."""
-    return os.path.basename(path).lower() in _SPLITS
 
 
 def is_list_of_files(path: str, format: str | None) -> bool:

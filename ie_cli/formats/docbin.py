@@ -39,6 +39,7 @@ from ie_cli.formats.conll_writer import longest_non_overlapping
 from ie_cli.formats.table import count_surrogates, without_surrogates
 from ie_cli.system.distribution import install_hint
 from ie_cli.system.expansion import require_moderate_zlib
+from ie_cli.system.optional_packages import with_code
 from ie_cli.system.streams import new_file
 
 SUFFIX = ".spacy"
@@ -110,7 +111,7 @@ def _entities(doc: Any, origins: Counter[str]) -> list[Entity]:
 
 def _spacy(path: str, what: str) -> Any:
     try:
-        return import_module("spacy")
+        return with_code(import_module("spacy"))
     except ImportError as error:
         raise DataError(f"{path}: {what} .spacy requires the spacy package", hint=install_hint("spacy")) from error
 

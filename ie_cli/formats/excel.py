@@ -18,6 +18,7 @@ from ie_cli.formats.common.span_rows import is_empty
 from ie_cli.formats.common.table_rows import TABLE_OPTIONS, Cells, read_table, row_of
 from ie_cli.system.distribution import install_hint
 from ie_cli.system.expansion import require_moderate_zip
+from ie_cli.system.optional_packages import with_code
 
 SUFFIXES = (".xlsx", ".xlsm")
 
@@ -84,7 +85,7 @@ def _rows(sheet: Any, path: str) -> Iterator[Cells]:
 
 def _openpyxl(path: str) -> ModuleType:
     try:
-        return import_module("openpyxl")
+        return with_code(import_module("openpyxl"))
     except ImportError as error:
         raise DataError(f"{path}: reading .xlsx requires the openpyxl package", hint=install_hint("excel")) from error
 

@@ -28,6 +28,8 @@ from ie_cli.system.json_reading import loads
 
 _NAMES = frozenset({"annotator", "annotation_id", "created_at", "updated_at", "lead_time"})
 """The columns that every such table has."""
+_KEPT = BOOKKEEPING | {"text"}
+"""The columns whose empty cells are not left out."""
 _NUMBERS = frozenset({"id", "annotation_id"})
 _SEPARATORS = (",", "\t")
 _DIGITS = 18
@@ -47,6 +49,11 @@ def looks_like_export(lines: Iterable[str]) -> bool:
         return any(is_control(_regions(cell)) for row in csv.reader(stream, delimiter=separator) for cell in row)
     except csv.Error:
         return False
+
+
+def is_export_header(line: str) -> bool:
+    """Return whether a line names the columns that every such table has; which others it has is not looked at."""
+    return _separator_of(line) is not None
 
 
 def _separator_of(line: str) -> str | None:
@@ -87,7 +94,7 @@ def _objects(rows: Iterable[tuple[str, Sequence[Any]]], names: Sequence[str]) ->
             yield where, raw, error
             continue
         cells = zip(names, row, strict=True)
-        yield where, raw, {name: _value(name, cell) for name, cell in cells if cell or name in BOOKKEEPING | {"text"}}
+        yield where, raw, {name: _value(name, cell) for name, cell in cells if cell or name in _KEPT}
 
 
 def _value(name: str, cell: str) -> Any:

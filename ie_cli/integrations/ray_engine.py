@@ -11,12 +11,14 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from ie_cli.errors import DataError, IEError
 from ie_cli.inference.shard_workers import RETRIES, Outcome, Predictor, ShardJob, attempt, died
 from ie_cli.inference.shards import Shard
 from ie_cli.system.distribution import install_hint
+from ie_cli.system.optional_packages import with_code
 
 _RESTARTS = 50
 """How often loading is tried again after an actor has died: every second or so until Ray knows that its machine is lost."""
@@ -157,12 +159,11 @@ def import_ray() -> Any:
         DataError: it is not installed.
     """
     try:
-        import ray
+        return with_code(import_module("ray"))
     except ImportError as error:
         raise DataError(
             "--engine ray needs the package ray, which is not installed", hint=install_hint("ray")
         ) from error
-    return ray
 
 
 @contextmanager

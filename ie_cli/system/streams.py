@@ -16,6 +16,7 @@ from typing import IO, Any, BinaryIO, cast
 from ie_cli.errors import DataError, StorageError, did_you_mean
 from ie_cli.system.atomic import replace_file, storing
 from ie_cli.system.distribution import install_hint
+from ie_cli.system.optional_packages import with_code
 from ie_cli.system.places import claimed, descriptor_of, is_file
 from ie_cli.system.temporary import sweep, workspace
 from ie_cli.system.text import as_text
@@ -202,7 +203,7 @@ def zstandard() -> ModuleType:
         DataError: the package is not installed.
     """
     try:
-        return import_module("zstandard")
+        return with_code(import_module("zstandard"))
     except ImportError as error:
         raise DataError("reading and writing .zst requires the zstandard package", hint=install_hint("zstd")) from error
 

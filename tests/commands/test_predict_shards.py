@@ -314,3 +314,11 @@ def test_precisions_that_differ_are_reported(here: Path) -> None:
     assert "and others in float64, because the machines differ: name one with --precision" in predict(
         *SKIPPING, "-o", "out/"
     )
+
+
+def test_a_directory_of_brat_is_no_shard(here: Path) -> None:
+    Path("corpus/news").mkdir(parents=True)
+    Path("corpus/news/a.txt").write_text("Anna")
+    Path("corpus/news/a.ann").write_text("")
+    assert "corpus: a directory that is read as a whole cannot be a shard" in refused("corpus", "-o", "out/")
+    assert not Path("out").exists()

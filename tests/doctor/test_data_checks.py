@@ -5,12 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.corpora import documents, recipe, write_jsonl
+from support.corpora import documents, recipe, relation_recipe, write_jsonl
 from support.fakes import wordpiece
 from transformers import BertConfig, BertModel
 
 from ie_cli.doctor.data_checks import check
-from ie_cli.document import Document, Entity
+from ie_cli.document import Document, Entity, Relation
 from ie_cli.recipe.schema import Recipe
 
 DecodedSpans = Callable[..., list[tuple[str, str]]]
@@ -93,6 +93,14 @@ def test_overlap_duplicates_contradictions_and_labels(write: Callable[[str, list
     assert "warning: train contains 1 of 2 texts of dev" in text
     assert "warning: labels of dev that train does not contain and no model can predict: river" in text
     assert "warning: labels with fewer than 5 examples in train: person, place" in text
+
+
+def test_duplicate_relations_are_counted(write: Callable[[str, list[Document]], str]) -> None:
+    ann, bob = Entity(0, 3, "person"), Entity(8, 11, "person")
+    some = [Relation(ann, "met", bob), Relation(ann, "met", bob), Relation(bob, "met", ann)]
+    train = write("train.jsonl", [Document("Ann met Bob", [ann, bob], some)])
+    texts = [text for _, text in found(relation_recipe(Path(train)))]
+    assert "train: 1 duplicate relation within a text; each relation counts once" in texts
 
 
 def test_dev_that_is_train_is_an_error(write: Callable[[str, list[Document]], str]) -> None:

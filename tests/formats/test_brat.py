@@ -20,6 +20,7 @@ from ie_cli.document import Argument, Document, Entity, Event, Relation
 from ie_cli.errors import DataError
 from ie_cli.formats import FORMATS, BadLine, Reading, brat, container_of, jsonl, read_documents, read_records
 from ie_cli.formats.common.brat_lines import parse, write
+from ie_cli.formats.suffixes import suffixes_of
 from ie_cli.recipe.schema import DataSection
 from ie_cli.system.json_reading import loads
 
@@ -226,6 +227,7 @@ DECLARED = "[entities]\nPerson\n[relations]\n# who\n---\n!Social\n\tKnows\tArg1:
     [
         (DECLARED, True),
         (DECLARED.replace("\n", "\r\n"), True),
+        ("\ufeff[relations]\nKnows\tArg1:Person, Arg2:Person\n", True),
         (DECLARED.replace("[relations]", "[events]"), False),
         ("[relations]\n\n# Knows\n<P>=Person\n<OVERLAP>\tArg1:<ENTITY>, Arg2:<ENTITY>, <OVL-TYPE>:<ANY>\n", False),
         ("[relations]\nEquiv\tArg1:Person, Arg2:Person, <REL-TYPE>:symmetric-transitive\n[events]\nMeet\n", False),
@@ -399,6 +401,44 @@ def test_a_stray_annotation_file_does_not_replace_the_data_beside_it(tmp_path: P
     (tmp_path / "data.jsonl").unlink()
     (tmp_path / "notes.txt").unlink()
     assert container_of(str(tmp_path)) == "brat"  # the missing text is reported
+
+
+def test_a_directory_with_annotated_subdirectories_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_pair(Path("corpus/news/old"))
+    write_pair(Path("corpus/web"), "b")
+    Path("corpus/LICENSE.md").write_text("free")
+    Path("corpus/web/todo.txt").write_text("not yet annotated")
+    result = ie("convert", "corpus", "x.jsonl")
+    assert result.exit_code == 0, said(result)
+    assert [loads(line)["id"] for line in Path("x.jsonl").read_text().splitlines()] == ["news/old/a", "web/b"]
+    for other in ("test", "web/dev"):
+        Path("corpus", other).mkdir()
+        assert container_of("corpus") is None  # splits are separate data
+        Path("corpus", other).rmdir()
+    for suffix in suffixes_of(written=False):
+        for directory in ("corpus", "corpus/news"):
+            file = Path(directory, f"data{suffix}")
+            file.write_text("")
+            is_text = suffix in FORMATS["text"].suffixes
+            assert container_of("corpus") == ("brat" if is_text and directory != "corpus" else None), file
+            file.unlink()
+    assert container_of("corpus") == "brat"
+    Path("corpus/news/old/a.txt").unlink()
+    Path("corpus/web/b.txt").unlink()
+    assert container_of("corpus") is None  # files of something else
+
+
+def test_splits_may_have_annotated_subdirectories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("train/a", "train/b", "dev/a"):
+        write_pair(Path("corpus", name))
+    assert ie("init", "corpus", "--encoder", "hash_cnn", "-o", "r.yaml").exit_code == 0
+    recipe = Path("r.yaml").read_text()
+    assert "train: corpus/train\n" in recipe
+    assert "dev: corpus/dev\n" in recipe
+    assert ie("convert", "corpus", "x.jsonl").exit_code == 0
+    assert len(Path("x.jsonl").read_text().splitlines()) == 3
 
 
 def test_names_of_many_documents_with_equal_ids_are_found_at_once(

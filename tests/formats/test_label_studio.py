@@ -316,3 +316,10 @@ def test_a_wrong_row_of_a_table_is_a_bad_line() -> None:
 def test_a_table_without_a_labelled_span_is_another_table() -> None:
     fields = {**minimal(), "label": [{"choices": ["good"]}], "entities": "[]"}
     assert detected(*table(fields).splitlines()) == "csv"
+
+
+def test_a_table_whose_first_spans_come_late_is_an_export() -> None:
+    lines = table(*(minimal(id=number) | {"desk": ""} for number in range(500)), minimal(A, id=500)).splitlines(True)
+    assert not any("[{" in line for line in lines[:400])
+    found, _ = read_table("".join(lines))
+    assert [len(one.entities) for one in found if isinstance(one, Document)] == [0] * 500 + [1]

@@ -117,7 +117,8 @@ def test_tokens_that_are_none_are_left_out_and_counted() -> None:
         (RECORD, "prodigy"),
         ({"text": TEXT, "_input_hash": 1}, "prodigy"),
         ({"text": TEXT, "spans": [], "answer": "ignore"}, "prodigy"),
-        ({"text": TEXT, "spans": SPANS}, "jsonl"),
+        ({"text": TEXT, "spans": SPANS}, "prodigy"),
+        ({"text": TEXT, "spans": [{"start": 0, "end": 9, "label": "PER"}]}, "jsonl"),
         ({"text": TEXT, "answer": "accept"}, "jsonl"),
     ],
 )

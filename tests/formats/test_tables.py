@@ -371,6 +371,18 @@ def test_other_cells_with_brackets_are_user_fields(name: str, cell: str, tmp_pat
     assert found == Document("Anna met", id="1", meta={name: cell})
 
 
+@pytest.mark.parametrize("cell", ['[{"start": 0, "end": 4, "labels": ["person"]}]', "[[0, 4]]", "[(0, 4, 7)]"])
+def test_spans_in_another_form_are_an_error_instead_of_none(cell: str, tmp_path: Path) -> None:
+    quoted = cell.replace('"', '""')
+    path = tmp_path / "x.csv"
+    path.write_text(f'id,text,label\n1,Anna met,"{quoted}"\n')
+    [record] = read_records(str(path), format="csv")
+    assert isinstance(record, BadLine)
+    assert record.error.message.startswith(f"{path}:2: no field 'entities', and 'label' has a form that is not read")
+    [text] = read_records(str(path), format="csv", reading=Reading(annotation=False))
+    assert isinstance(text, Document)
+
+
 def test_numbers_of_labels_get_the_names_in_the_file_of_doccano(tmp_path: Path) -> None:
     """Doccano before 1.0 exported a span per row with a header, and the id of its label."""
     path, said = tmp_path / "x.csv", list[str]()

@@ -91,7 +91,7 @@ def declares_relations(directory: Path) -> bool:
     directory = directory.absolute()
     for parent in (directory, *directory.parents):
         try:
-            lines = (parent / NAME).read_text(encoding="utf-8", errors="replace").splitlines()
+            lines = (parent / NAME).read_text(encoding="utf-8-sig", errors="replace").splitlines()
         except OSError:
             continue
         section = ""

@@ -19,7 +19,7 @@ from ie_cli.formats.common.spacy_records import is_pair_line, parse_record
 from ie_cli.formats.common.tag_schemes import split_tag
 from ie_cli.formats.common.tool_records import tool_of
 from ie_cli.formats.doccano_csv import looks_like_characters
-from ie_cli.formats.label_studio_csv import looks_like_export
+from ie_cli.formats.label_studio_csv import is_export_header, looks_like_export
 from ie_cli.formats.multihead import DOCUMENT_MARKER
 from ie_cli.formats.table import is_header, table_of
 
@@ -88,6 +88,8 @@ def detect(head: Sequence[tuple[int, str]], source: str) -> str:
         return "doccano-csv"
     if looks_like_pairs(head):
         return "pairs"
+    if is_export_header(lines[0]):
+        return "label_studio-csv"  # its first rows have no labelled span
     if source.lower().endswith(_TABLES) and is_header(lines[0], clear=False):
         return table_of(lines[0])
     hint = TABLE_HINT if source.lower().endswith((".csv", ".csv.gz", ".csv.zst")) else HINT

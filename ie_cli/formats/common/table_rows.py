@@ -11,7 +11,7 @@ from typing import Any
 from ie_cli.errors import DataError
 from ie_cli.formats.common.annotation_fields import ENTITY_FIELDS
 from ie_cli.formats.common.base import Reading, Record, short
-from ie_cli.formats.common.entity_fields import has_entity_form
+from ie_cli.formats.common.entity_fields import offset_names
 from ie_cli.formats.common.pair_fields import PairNames
 from ie_cli.formats.common.span_rows import documents, integer, is_empty, sentences
 from ie_cli.formats.common.table_columns import HINT, TEXT_PARTS, TableColumns
@@ -168,11 +168,20 @@ def _list(name: str, value: Any) -> Any:
 
 
 def _spans(name: str, value: Any) -> Any:
-    """Return the entities that a cell contains in a column with a name that other tools give them, otherwise the cell."""
+    """Return the list that a cell contains in a column with a name that other tools give entities, otherwise the cell.
+
+    Its items need offsets, but not a form that is read: others are an error, as in JSON, and not user fields.
+    """
     if not isinstance(value, str) or not value.lstrip().startswith("[") or name.casefold() not in ENTITY_FIELDS:
         return value
     found = _list(name, value)
-    return found if isinstance(found, list) and all(map(has_entity_form, found)) else value
+    return found if isinstance(found, list) and all(map(_has_offsets, found)) else value
+
+
+def _has_offsets(item: Any) -> bool:
+    if isinstance(item, dict):
+        return offset_names(item) is not None
+    return isinstance(item, list) and len(item) > 1 and all(isinstance(part, int) for part in item[:2])
 
 
 _TOKENS = frozenset({"tokens", "ner_tags"})

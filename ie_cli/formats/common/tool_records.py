@@ -14,6 +14,8 @@ _HASHES = ("_input_hash", "_task_hash", "_view_id")
 _OLD_FIELDS = ("label", "labels", "annotations", "entities")
 """Where doccano writes the annotation of a text in ``data``."""
 _ANSWERS = ("accept", "reject", "ignore")
+_BY_TOKENS = frozenset({"token_start", "token_end"})
+"""Where Prodigy writes the tokens of a span."""
 
 
 def tool_of(fields: Mapping[str, Any]) -> str | None:
@@ -32,7 +34,12 @@ def tool_of(fields: Mapping[str, Any]) -> str | None:
 def _is_prodigy(fields: Mapping[str, Any]) -> bool:
     if any(name in fields for name in _HASHES):
         return True
-    return isinstance(fields.get("spans"), list) and fields.get("answer") in _ANSWERS
+    spans = fields.get("spans")
+    if not isinstance(spans, list):
+        return False
+    return fields.get("answer") in _ANSWERS or (
+        bool(spans) and isinstance(spans[0], dict) and spans[0].keys() >= _BY_TOKENS
+    )
 
 
 def _is_doccano(fields: Mapping[str, Any]) -> bool:
