@@ -400,7 +400,7 @@ def test_documents_of_tokens_are_read_as_they_were_written(document: Document) -
 
 def test_what_is_written_is_detected() -> None:
     others = {"duie1": "duie", "conll04-table": "conll04", "doccano-relations": "doccano"}
-    others |= dict.fromkeys(("cmeee", "doccano", "prodigy"), "jsonl")  # which reads these records as they are
+    others |= dict.fromkeys(("cmeee", "doccano"), "jsonl")  # which reads these records as they are
     document = Document(TEXT, [ANN, BOB], [Relation(ANN, "knows", BOB)], events=[MEETING])
     pair = Document("Ann met Bob.", text_pair="They met.", label="yes")
     names = [name for name, format in FORMATS.items() if format.write is not None and name != "html"]
