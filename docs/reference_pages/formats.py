@@ -23,9 +23,9 @@ INTRO = """# Formats
 Offsets are 0-based characters of the unchanged text, end exclusive.
 
 """
-ABSENT = """A record without relations means the same whether it has an empty list, `"relations": []`, or no such field: both count as a
-text without relations in training and evaluation. Formats need not keep the difference, and it is not counted: `label_studio`
-omits the empty list, and `doccano-relations` adds one.
+ABSENT = """A record without relations means the same whether it has an empty list, `"relations": []`, or no such field: both
+count as a text without relations in training and evaluation. Formats need not keep the difference, and it is not counted:
+`label_studio` omits the empty list, and `doccano-relations` adds one.
 
 """
 
