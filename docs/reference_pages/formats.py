@@ -23,6 +23,11 @@ INTRO = """# Formats
 Offsets are 0-based characters of the unchanged text, end exclusive.
 
 """
+ABSENT = """A record without relations means the same whether it has an empty list, `"relations": []`, or no such field: both
+count as a text without relations in training and evaluation. Formats need not keep the difference, and it is not counted:
+`label_studio` omits the empty list, and `doccano-relations` adds one.
+
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,7 @@ def page() -> str:
             "`hub:org/dataset` as a file name reads a dataset of the Hugging Face hub; see [hub:](#hub).\n\n",
             "## What a format can express\n\n",
             "`ie convert` and `ie predict --to` omit what a format cannot express, and count it.\n\n",
+            ABSENT,
             table(("format", *PROBES), (_holds(one) for one in FORMATS.values() if one.writable)),
             "## Reading options\n\n",
             table(("recipe", "command", "formats", "meaning"), OPTIONS),

@@ -226,7 +226,7 @@ class RecordWriter:
                 return
             text = dump({"error": item.error.message, "line": item.raw})
         else:
-            self.tally.lost.update(self.target.count_losses(item))
+            self.tally.lost.update(self.target.losses(item))
             if self.target.setup is not None:
                 self.tally.add_names(item)
             text = "" if self._write is None else self._write(item)

@@ -36,7 +36,7 @@ from ie_cli.formats import jsonl
 from ie_cli.formats.common.base import Lines, Reading, Record
 from ie_cli.formats.common.entity_fields import has_entity_form, offset_names
 from ie_cli.formats.common.json_stream import lines_or_array
-from ie_cli.formats.common.tag_names import LABEL_CONFIG, NAMED_LABELS, find_label_names
+from ie_cli.formats.common.tag_names import NAMED_LABELS, UNNAMED_LABELS, find_label_names
 from ie_cli.formats.common.tool_fields import count_tool_losses, mentions_of, taken_names, user_fields
 from ie_cli.formats.common.tool_records import is_unwritten
 
@@ -71,13 +71,11 @@ def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
     for count, what in (
         (users.several, "records annotated by several users, of which the first one listed is read"),
         (users.different, "of these, records in which the others annotated differently"),
-        (
-            users.numbered,
-            f"entities whose label is a number, which is read as text, because no {LABEL_CONFIG} names it",
-        ),
     ):
         if count:
             reading.report(f"{path}: {what}: {count:,}")
+    if users.numbered:
+        reading.report(UNNAMED_LABELS.format(path=path, count=f"{users.numbered:,}"))
 
 
 @dataclass(slots=True)

@@ -44,9 +44,22 @@ def looks_like_characters(lines: Iterable[str]) -> bool:
         rows = list(islice(csv.reader(lines), _LOOKED_AT))
     except csv.Error:
         return False
-    return bool(rows) and all(
-        len(row) in _WIDTHS and row[0].isdecimal() and len(row[1]) <= 1 and split_tag(row[2]) for row in rows
-    )
+    return bool(rows) and all(map(_is_character, rows))
+
+
+def find_other_row(head: Lines, path: str) -> Cells | None:
+    """Return the first row that is no character, with its place, if at least half of the first rows of a file are characters."""
+    try:
+        rows = list(islice((found for found in csv_rows(head, path, ",") if found[1]), _LOOKED_AT))
+    except DataError:
+        return None
+    others = [found for found in rows if not _is_character(found[1])]
+    return others[0] if others and 2 * len(others) <= len(rows) else None
+
+
+def _is_character(row: Sequence[str]) -> bool:
+    """Return whether a row is a character with its tag; the line end of a line without its end is missing."""
+    return len(row) in _WIDTHS and row[0].isdecimal() and len(row[1]) <= 1 and split_tag(row[2]) is not None
 
 
 def read(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:

@@ -35,7 +35,7 @@ from ie_cli.formats import (
     w2ner,
 )
 from ie_cli.formats.annotation_tools import ANNOTATION_TOOLS
-from ie_cli.formats.common.base import Format
+from ie_cli.formats.common.base import REPEATED, Format
 from ie_cli.formats.common.json_stream import ARRAY
 from ie_cli.formats.common.table_rows import ROW_OPTIONS
 
@@ -49,6 +49,7 @@ FORMATS: dict[str, Format] = {
         by_line=True,
         suffixes=(".jsonl", ".ndjson", ".json"),
         arrays=True,
+        repeats=tuple(REPEATED),
     ),
     "cluener": Format(
         "cluener",
@@ -58,6 +59,7 @@ FORMATS: dict[str, Format] = {
         cluener.count_losses,
         by_line=True,
         arrays=True,
+        repeats=("entities",),
     ),
     "conll": Format(
         "conll",
@@ -96,6 +98,7 @@ FORMATS: dict[str, Format] = {
         triple_lists.count_losses,
         ARRAY,
         options=("mentions",),
+        repeats=("relations",),
     ),
     "conll04": Format(
         "conll04",
@@ -105,6 +108,7 @@ FORMATS: dict[str, Format] = {
         conll04.count_losses,
         ARRAY,
         options=("joiner",),
+        repeats=("relations",),
     ),
     "conll04-table": Format(
         "conll04-table",
@@ -114,6 +118,7 @@ FORMATS: dict[str, Format] = {
         conll04.count_losses_table,
         ARRAY,
         options=("joiner",),
+        repeats=("relations",),
     ),
     "bio-json": Format(
         "bio-json",
@@ -143,6 +148,7 @@ FORMATS: dict[str, Format] = {
         by_line=True,
         arrays=True,
         options=("joiner",),
+        repeats=("relations", "events"),
     ),
     "oneie": Format(
         "oneie",
@@ -153,6 +159,7 @@ FORMATS: dict[str, Format] = {
         by_line=True,
         arrays=True,
         options=("joiner",),
+        repeats=("relations", "events"),
     ),
     "duee": Format(
         "duee",
@@ -192,6 +199,7 @@ FORMATS: dict[str, Format] = {
         ARRAY,
         by_line=True,
         arrays=True,
+        repeats=("entities",),
     ),
     "multihead": Format(
         "multihead",
@@ -200,6 +208,7 @@ FORMATS: dict[str, Format] = {
         multihead.write,
         multihead.count_losses,
         options=("joiner",),
+        repeats=("relations",),
     ),
     **ANNOTATION_TOOLS,
     "pairs": Format(

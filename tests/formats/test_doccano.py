@@ -297,3 +297,15 @@ def test_other_tables_are_no_rows_of_characters(lines: tuple[str, ...]) -> None:
     except DataError:
         return
     assert found != "doccano-csv"
+
+
+@pytest.mark.parametrize("row", ["8,a,person,{}", "8,ab,O,{}", "8,a"])
+@pytest.mark.parametrize("before", [0, 3])
+def test_a_wrong_row_among_the_first_is_named(row: str, before: int, tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    rows = [f"7,{character},O,{{}}" for character in ('""""', '"\n"', "b")[:before]]
+    path.write_text("\n".join([*rows, row, "8,c,B-x,{}", "8,d,O,{}", ""]))
+    with pytest.raises(DataError, match="most of the first rows are a character with its tag") as caught:
+        list(read_records(str(path)))
+    assert caught.value.message.startswith(f"{path}:{before + (before > 1) + 1}: the format cannot be detected")
+    assert str(caught.value.hint).endswith("data.format in the recipe to doccano-csv.")

@@ -387,9 +387,19 @@ def test_numbers_of_labels_get_the_names_in_the_file_of_doccano(tmp_path: Path) 
     """Doccano before 1.0 exported a span per row with a header, and the id of its label."""
     path, said = tmp_path / "x.csv", list[str]()
     path.write_text("id,text,meta,label,start_offset,end_offset,user\n1,Anna met,{},12,0,4,1\n1,Anna met,{},40,5,8,1\n")
-    labels = [[entity.label for entity in one.entities] for one in read_documents(str(path))]
+    labels = [
+        [entity.label for entity in one.entities]
+        for one in read_documents(str(path), reading=Reading(report=said.append))
+    ]
     assert labels == [["12", "40"]]
+    unnamed = f"{path}: entities whose label is a number, which is read as text, because no label_config.json names it"
+    assert f"{unnamed}: 2" in said
+    said.clear()
     (tmp_path / "label_config.json").write_text('[{"id": 12, "text": "person"}]')
     [document] = read_documents(str(path), reading=Reading(report=said.append))
     assert [entity.label for entity in document.entities] == ["person", "40"]
     assert f"{path}: entities whose label is a number, with its name from label_config.json: 1" in said
+    assert f"{unnamed}: 1" in said
+    said.clear()
+    assert len(list(read_documents(str(path), reading=Reading(annotation=False, report=said.append)))) == 1
+    assert not any("label_config.json" in line for line in said)

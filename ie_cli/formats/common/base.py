@@ -156,6 +156,7 @@ class Format:
         options: the options of reading that apply to this format but not to every one, by their names in `Reading`.
         rows: for a table, returns what a row of a local file or directory is, which decides which of these options apply; None if
             it cannot be known without reading the rows.
+        repeats: which of `REPEATED` it writes as often as a document lists them; it writes others once, or not at all.
     """
 
     name: str
@@ -173,11 +174,20 @@ class Format:
     container: Container | None = None
     options: tuple[str, ...] = ()
     rows: Callable[[str, Reading], str | None] | None = None
+    repeats: tuple[str, ...] = ()
 
     @property
     def writable(self) -> bool:
         """Whether the format can be written."""
         return self.write is not None or (self.container is not None and self.container.save is not None)
+
+    def losses(self, document: Document) -> dict[str, int]:
+        """Count what is lost of an example that is written, by description: what `count_losses` counts, and duplicates."""
+        counts = dict(self.count_losses(document))
+        for name in REPEATED:
+            if name not in self.repeats and (some := getattr(document, name)):
+                counts[REPEATED[name]] = len(some) - len(set(some))
+        return {what: count for what, count in counts.items() if count}
 
 
 def read_no_lines(lines: Lines, path: str, reading: Reading) -> Iterator[Record]:
@@ -225,6 +235,10 @@ SCORES_LOST = "scores of entities and relations cannot be stored in this format"
 SURROGATES_LOST = "lone surrogates are replaced"
 IDS_LOST = "ids cannot be stored in this format"
 FIELDS_LOST = "other fields of the records cannot be stored in this format"
+REPEATED = {
+    name: f"{name} that repeat another one of their text are left out" for name in ("entities", "relations", "events")
+}
+"""What is said of duplicates that a format does not write, by the attribute of a document that lists them."""
 NAMES_TAKEN = "other fields of the records are left out, because their names have another meaning in this format"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ie_cli.document import DOCUMENT_MARK
 from ie_cli.errors import DataError
-from ie_cli.formats.common.base import UnknownFormat, quoted
+from ie_cli.formats.common.base import UnknownFormat, quoted, short
 from ie_cli.formats.common.columns import looks_like_columns, split_whitespace
 from ie_cli.formats.common.json_object import parse_object
 from ie_cli.formats.common.json_stream import RecordSplitter, read_objects
@@ -18,7 +18,7 @@ from ie_cli.formats.common.research_json import research_format
 from ie_cli.formats.common.spacy_records import is_pair_line, parse_record
 from ie_cli.formats.common.tag_schemes import split_tag
 from ie_cli.formats.common.tool_records import tool_of
-from ie_cli.formats.doccano_csv import looks_like_characters
+from ie_cli.formats.doccano_csv import find_other_row, looks_like_characters
 from ie_cli.formats.label_studio_csv import is_export_header, looks_like_export
 from ie_cli.formats.multihead import DOCUMENT_MARKER
 from ie_cli.formats.table import is_header, table_of
@@ -92,6 +92,13 @@ def detect(head: Sequence[tuple[int, str]], source: str) -> str:
         return "label_studio-csv"  # its first rows have no labelled span
     if source.lower().endswith(_TABLES) and is_header(lines[0], clear=False):
         return table_of(lines[0])
+    if (other := find_other_row(head, source)) is not None:
+        where, row = other
+        raise DataError(
+            f"{where}: the format cannot be detected: most of the first rows are a character with its tag, as doccano before 1.0 "
+            f"exported them, but this one is not: {short(list(row))}",
+            hint="correct the row, or name the format: set data.format in the recipe to doccano-csv.",
+        )
     hint = TABLE_HINT if source.lower().endswith((".csv", ".csv.gz", ".csv.zst")) else HINT
     without = [(number, line) for number, line in rows if not any(map(split_tag, split_whitespace(line)[1:]))]
     if without and 2 * len(without) <= len(rows):

@@ -15,7 +15,7 @@ from ie_cli.formats.common.entity_fields import offset_names
 from ie_cli.formats.common.pair_fields import PairNames
 from ie_cli.formats.common.span_rows import documents, integer, is_empty, sentences
 from ie_cli.formats.common.table_columns import HINT, TEXT_PARTS, TableColumns
-from ie_cli.formats.common.tag_names import NAMED_LABELS, find_label_names
+from ie_cli.formats.common.tag_names import NAMED_LABELS, UNNAMED_LABELS, find_label_names
 from ie_cli.formats.rows import Row, Rows, read_rows
 from ie_cli.system.json_reading import loads
 
@@ -117,15 +117,20 @@ def _parts(columns: TableColumns, rows: Iterable[Cells]) -> Iterator[tuple[str, 
 
 
 def _with_label_names(rows: Iterable[Row], path: str, reading: Reading) -> Iterator[Row]:
-    """Yield the rows of spans; labels that are numbers get their names from doccano's file beside the table, if there is one."""
-    names, count = find_label_names(path), 0
+    """Yield the rows of spans; labels that are numbers get their names from doccano's file beside the table, and are counted."""
+    names, named, unnamed = find_label_names(path), 0, 0
     for where, cells in rows:
-        number = integer(cells.get("label")) if names else None
-        name = names.get(number) if isinstance(number, int) else None
-        count += name is not None
+        number = integer(cells.get("label")) if reading.annotation else None
+        if isinstance(number, bool) or not isinstance(number, int):
+            yield where, cells
+            continue
+        name = names.get(number)
+        named += name is not None
+        unnamed += name is None
         yield where, cells if name is None else cells | {"label": name}
-    if count:
-        reading.report(NAMED_LABELS.format(path=path, count=f"{count:,}"))
+    for count, what in ((named, NAMED_LABELS), (unnamed, UNNAMED_LABELS)):
+        if count:
+            reading.report(what.format(path=path, count=f"{count:,}"))
 
 
 def _records(columns: TableColumns, rows: Iterable[Cells]) -> Iterator[Row]:

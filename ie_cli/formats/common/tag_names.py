@@ -24,6 +24,9 @@ TEXT_FILES = ("labels.txt", "label.txt", "tags.txt")
 LABEL_CONFIG = "label_config.json"
 """The file of doccano with the labels of a project and their ids."""
 NAMED_LABELS = f"{{path}}: entities whose label is a number, with its name from {LABEL_CONFIG}: {{count}}"
+UNNAMED_LABELS = (
+    f"{{path}}: entities whose label is a number, which is read as text, because no {LABEL_CONFIG} names it: {{count}}"
+)
 _BESIDE = frozenset((*INFO_FILES, *NAME_FILES, *TEXT_FILES, LABEL_CONFIG))
 NAMES_HINT = (
     'put their names into a file labels.json beside it, as ["O", "B-PER", …] in the order of the numbers or as '
