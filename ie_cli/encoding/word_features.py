@@ -40,7 +40,9 @@ _SCRIPTS = {
 """Scripts whose words are not separated by spaces, or have endings that no annotation includes."""
 _SCRIPT = re.compile("|".join(f"(?P<{name}>[{characters}])" for name, characters in _SCRIPTS.items()))
 _UNSPACED = re.sub(r"\\[uU]([0-9a-f]+)", r"\\x{\1}", "".join(_SCRIPTS.values()))  # as `tokenizers` writes characters
-_TOKEN = Regex(rf"[{_UNSPACED}]\p{{M}}*|[\p{{L}}\p{{M}}&&[^{_UNSPACED}]]+|\p{{N}}+\p{{M}}*|[^\s\x1c-\x1f\x85]\p{{M}}*")
+_TOKEN = Regex(
+    rf"[{_UNSPACED}]\p{{M}}*|[\p{{L}}\p{{M}}&&[^{_UNSPACED}]]+\p{{M}}*|\p{{N}}+\p{{M}}*|[^\s\x1c-\x1f\x85]\p{{M}}*"
+)
 
 
 def hash_tokenizer() -> Tokenizer:

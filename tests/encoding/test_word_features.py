@@ -53,6 +53,7 @@ def features(number: int) -> dict[str, int]:
         ("한국어", "한 국 어"),
         ("สวัสดี", "ส วั ส ดี"),
         ("e\u0301te\u0301 1\u0301", "e\u0301te\u0301 1\u0301"),
+        ("A\u0f71b 1\u0e31", "A\u0f71 b 1\u0e31"),  # marks of scripts without spaces
     ],
 )
 def test_words_numbers_symbols_and_characters_without_spaces_are_tokens(text: str, expected: str) -> None:
