@@ -7,6 +7,7 @@ messages are in main memory and few. Every method below but the properties is to
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -224,6 +225,7 @@ def _disconnect() -> None:
     Their threads would abort the process if they still ran then.
     """
     _control.clear()
+    gc.collect()  # divided weights refer to a connection, and are parts of cycles
     if distributed.is_initialized():
         every = distributed.group.WORLD
         # After an error, another process may never do its part of an exchange, for which NCCL would wait.
