@@ -66,7 +66,7 @@ def predictions(extractor: Extractor, texts: Sequence[str], joint: str) -> dict[
     made = {"nothing": run(alone), f"nothing, in batches of {OTHER_BATCH}": run(alone, OTHER_BATCH)}
     for name, sides in AROUND.items():
         print(f"with {name}", file=sys.stderr, flush=True)
-        made[name] = run(surrounded(texts, *sides, lambda left, right: joint))
+        made[name] = run(surrounded(texts, *sides, joint))
     return made
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from trials import ie
 
 from ie_cli.document import Document, Entity
-from ie_cli.evaluation.context import joint_of
+from ie_cli.encoding.joined_texts import join_texts
 from ie_cli.formats import read_documents
 
 SPLITS = ("never", "auto", "sentences")
@@ -27,11 +27,11 @@ SPLITS = ("never", "auto", "sentences")
 
 def joined(sentences: Sequence[Document]) -> Document:
     """Return one document with the text and the gold of several."""
-    text, entities, relations = "", [], []
-    for sentence in sentences:
-        text += joint_of(text, sentence.text) if text and sentence.text else ""
+    text, starts = join_texts([sentence.text for sentence in sentences], None)
+    entities, relations = [], []
+    for sentence, start in zip(sentences, starts, strict=True):
 
-        def moved(entity: Entity, by: int = len(text)) -> Entity:
+        def moved(entity: Entity, by: int = start) -> Entity:
             return replace(entity, start=entity.start + by, end=entity.end + by, document_text=None)
 
         entities += [moved(entity) for entity in sentence.entities]
@@ -39,7 +39,6 @@ def joined(sentences: Sequence[Document]) -> Document:
             replace(relation, subject=moved(relation.subject), object=moved(relation.object))
             for relation in sentence.relations
         ]
-        text += sentence.text
     return Document(text, entities, relations, related=any(sentence.related for sentence in sentences))
 
 

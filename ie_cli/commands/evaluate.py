@@ -180,6 +180,7 @@ def run_eval(model: ModelChoice, data: Input, report: Report) -> None:
             data=data.path,
             keep=report.keep,
             context=report.context,
+            joiner=section.data.context_joiner,
             each=count,
             probe=None if report.quiet else probe,  # it only serves the hint below
         )

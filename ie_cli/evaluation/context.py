@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from ie_cli.document import Document, Entity
+from ie_cli.encoding.joined_texts import join_texts
 from ie_cli.inference.pipeline import Counts, Engine, extract
 from ie_cli.metrics.scores import Scores
 from ie_cli.tasks import ScoringOptions, Task
@@ -59,35 +59,19 @@ class ContextScores:
         )
 
 
-def joint_of(left: str, right: str) -> str:
-    """Return what separates two texts: nothing next to a Chinese or Japanese character, otherwise a space."""
-    return "" if any(map(_is_wide, left[-1:] + right[:1])) else " "
-
-
-def _is_wide(char: str) -> bool:
-    """Return whether a character belongs to a script without spaces; Korean, whose letters are as wide, has spaces."""
-    return unicodedata.east_asian_width(char) in "WF" and not "\uac00" <= char <= "\ud7a3"
-
-
-def surrounded(
-    texts: Sequence[str], before: int, after: int, joint: Callable[[str, str], str] = joint_of
-) -> Iterator[tuple[str, int]]:
+def surrounded(texts: Sequence[str], before: int, after: int, joiner: str | None = None) -> Iterator[tuple[str, int]]:
     """Yield each text between its neighbours, and the offset at which it begins; the first text follows the last.
 
     Args:
         texts: the texts.
         before: number of neighbours before each text.
         after: number of neighbours after it.
-        joint: returns what separates two texts.
+        joiner: the text between two texts; None is that of a document, as in `join_texts`.
     """
     for place in range(len(texts)):
-        joined, start = "", 0
-        for offset in range(-before, after + 1):
-            part = texts[(place + offset) % len(texts)]
-            joined += joint(joined, part) if joined and part else ""
-            start = len(joined) if offset == 0 else start
-            joined += part
-        yield joined, start
+        around = range(place - before, place + after + 1)
+        joined, starts = join_texts([texts[number % len(texts)] for number in around], joiner)
+        yield joined, starts[before]
 
 
 def cut_out(found: Document, start: int, length: int) -> Document:
@@ -126,10 +110,12 @@ class ContextMeasure:
 
     Attributes:
         neighbours: number of texts before and after each text.
+        joiner: the text between two texts, as in `surrounded`.
         gold, alone: the documents so far.
     """
 
     neighbours: int
+    joiner: str | None = None
     gold: list[Document] = field(default_factory=list)
     alone: list[Document] = field(default_factory=list)
 
@@ -150,7 +136,8 @@ class ContextMeasure:
         [part] = engine.tasks
         engine = replace(engine, counts=Counts())  # those of the texts alone are reported
         scorer = task.scorer(part.codec.schema, options)
-        placed = list(surrounded([document.text for document in self.gold], self.neighbours, self.neighbours))
+        sides = (self.neighbours, self.neighbours)
+        placed = list(surrounded([document.text for document in self.gold], *sides, self.joiner))
         between: list[Document] = []
         for truth, (_, start), found in zip(
             self.gold, placed, extract(engine, (Document(text) for text, _ in placed)), strict=True

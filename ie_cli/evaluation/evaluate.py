@@ -77,6 +77,7 @@ def evaluate_engine(
     data: str,
     keep: int = 0,
     context: int = 0,
+    joiner: str | None = None,
     each: Callable[[], None] | None = None,
     probe: ThresholdProbe | None = None,
 ) -> EvaluationResult:
@@ -91,6 +92,7 @@ def evaluate_engine(
         data: the name of the data, for reports.
         keep: the number of examples of each kind of error.
         context: also annotate each text between this number of neighbours on each side, if it is not 0.
+        joiner: the text between these texts, as in `data.context.joiner`.
         each: called after every document.
         probe: what finds a better threshold meanwhile.
 
@@ -103,7 +105,7 @@ def evaluate_engine(
         raise DataError(
             "--context applies to entities and relations, but the task compares pairs of texts", hint="omit --context."
         )
-    analysis, measure = task.errors(keep, options), ContextMeasure(context)
+    analysis, measure = task.errors(keep, options), ContextMeasure(context, joiner)
 
     def add(truth: Document, guess: Document) -> None:
         analysis.add(truth, guess)
@@ -165,4 +167,5 @@ def evaluate(
         data="",
         keep=errors,
         context=context,
+        joiner=section.data.context_joiner,
     )

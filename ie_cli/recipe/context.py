@@ -19,7 +19,8 @@ class ContextSection(Section):
     texts: Texts = 3
     """Maximum number of texts in a joined text; the number is drawn from 2 to this one."""
     joiner: str | None = None
-    """The text between two of them. If omitted, a space, but nothing next to Chinese characters."""
+    """The text between two of them. If omitted, an empty line after a text without a punctuation mark at its end, and otherwise
+    a space, but nothing next to Chinese characters."""
 
     @property
     def short_form(self) -> str | None:

@@ -92,6 +92,11 @@ class DataSection(Section):
         """Whether there are development data."""
         return self.dev is not None or self.fold is not None
 
+    @property
+    def context_joiner(self) -> str | None:
+        """The text between joined examples; None if the recipe does not give one."""
+        return None if self.context is None else self.context.joiner
+
 
 TINY, HASH_CNN = "tiny", "hash_cnn"
 FROM_SCRATCH = (HASH_CNN, TINY)

@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from ie_cli.codecs.base import TokenSpans
 from ie_cli.encoding.alignment import Boundaries
+from ie_cli.encoding.joined_texts import PARAGRAPH, join_texts
 from ie_cli.encoding.tokenizer import Tokens
 from ie_cli.encoding.word_boundaries import no_boundaries, with_whole_words
 from ie_cli.errors import RecipeError
-from ie_cli.formats.common.joining import join_tokens
 from ie_cli.modeling.batch import Numbers, single_numbers
 from ie_cli.recipe.context import ContextSection
 from ie_cli.training.encoded_dataset import EncodedDataset, Rows, StoredText
@@ -53,7 +53,7 @@ class TextJoiner:
     Args:
         encoding: the settings of the dataset.
         token_spans: the columns of its codec that are tokens.
-        joiner: the text between two texts; None is a space, or nothing next to a CJK character.
+        joiner: the text between two texts; None is that of a document, as in `join_texts`.
     """
 
     def __init__(self, encoding: Encoding, token_spans: TokenSpans, joiner: str | None) -> None:
@@ -81,7 +81,8 @@ class TextJoiner:
     @property
     def gap(self) -> int:
         """The largest number of tokens between two texts."""
-        return len(self._alone.encode([" " if self._joiner is None else self._joiner])[0])
+        possible = [" ", PARAGRAPH] if self._joiner is None else [self._joiner]
+        return max(map(len, self._alone.encode(possible)))
 
     @property
     def longest(self) -> int:
@@ -114,7 +115,7 @@ class TextJoiner:
 
     def _joined(self, groups: Sequence[Sequence[_Source]]) -> Iterator[list[_Sample]]:
         """Yield the samples of each group: one or, if its sources cannot be joined to one, several."""
-        texts = [join_tokens([source.stored.text for source in sources], self._joiner) for sources in groups]
+        texts = [join_texts([source.stored.text for source in sources], self._joiner) for sources in groups]
         encoded = self._tokenizer.encode([text for text, _ in texts])  # at once, which takes less time
         for sources, (text, starts), found in zip(groups, texts, encoded, strict=True):
             if len(sources) == 1:

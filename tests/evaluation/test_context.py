@@ -21,7 +21,7 @@ from ie_cli.document import Document, Entity, Relation
 from ie_cli.encoding.alignment import INSIDE_WORD
 from ie_cli.encoding.sentences import sentence_spans
 from ie_cli.encoding.tokenizer import TextTokenizer
-from ie_cli.evaluation.context import Agreement, ContextScores, cut_out, inside, joint_of, surrounded
+from ie_cli.evaluation.context import Agreement, ContextScores, cut_out, inside, surrounded
 from ie_cli.evaluation.evaluate import evaluate_engine
 from ie_cli.evaluation.gold import ACROSS, CeilingCounter
 from ie_cli.evaluation.result import read_result, write_result
@@ -35,20 +35,12 @@ TEXTS = st.lists(st.text("王a。 ", max_size=5), min_size=1, max_size=6)
 
 @given(TEXTS, st.integers(0, 3), st.integers(0, 3))
 def test_a_text_is_between_its_neighbours_at_the_given_place(texts: list[str], before: int, after: int) -> None:
-    placed = list(surrounded(texts, before, after, lambda left, right: "|"))
+    placed = list(surrounded(texts, before, after, "|"))
     assert len(placed) == len(texts)
     for number, (text, (joined, start)) in enumerate(zip(texts, placed, strict=True)):
         assert joined[start : start + len(text)] == text
         neighbours = [texts[(number + offset) % len(texts)] for offset in range(-before, after + 1)]
         assert joined.replace("|", "") == "".join(neighbours)
-
-
-@pytest.mark.parametrize(
-    ("left", "right", "joint"),
-    [("a.", "b", " "), ("王。", "b", ""), ("a", "王", ""), ("한국", "사람", " "), ("あ", "い", ""), ("", "", " ")],
-)
-def test_texts_are_joined_by_their_script(left: str, right: str, joint: str) -> None:
-    assert joint_of(left, right) == joint
 
 
 def test_what_overlaps_the_text_is_cut_out() -> None:
@@ -86,7 +78,7 @@ def result(split: Split = "never") -> ContextScores:
 
 
 def test_f1_and_agreement_between_neighbours() -> None:
-    # Neighbours: 海。去北京。京。 / 去北京。京。北 / 京。北海。 / 北海。去北京。
+    # Neighbours: 海。去北京。京。 / 去北京。京。北 / 京。北¶¶海。 / 北¶¶海。去北京。
     assert result() == ContextScores(neighbours=1, alone=1.0, between=1.0, agreement=Agreement(4, 4, 1, 1))
     assert result("sentences") == result()
 

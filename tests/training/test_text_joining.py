@@ -16,11 +16,11 @@ from tokenizers.pre_tokenizers import ByteLevel, Split
 
 from ie_cli.codecs.base import Codec
 from ie_cli.document import Document, Entity, Relation, Spo
+from ie_cli.encoding.joined_texts import join_texts
 from ie_cli.encoding.tokenizer import TextTokenizer
 from ie_cli.encoding.windows import WindowPlan
 from ie_cli.encoding.word_boundaries import no_boundaries, with_whole_words
 from ie_cli.errors import RecipeError
-from ie_cli.formats.common.joining import join_tokens
 from ie_cli.modeling.batch import single_numbers
 from ie_cli.recipe.context import ContextSection
 from ie_cli.training.batching import TaskWindows
@@ -43,7 +43,7 @@ def tokenizer(name: str, mode: str = "subword") -> TextTokenizer:
 
 def joined_document(documents: list[Document], joiner: str | None) -> Document:
     """The text that a reader of the joined texts has, with the annotation of each of them."""
-    text, starts = join_tokens([document.text for document in documents], joiner)
+    text, starts = join_texts([document.text for document in documents], joiner)
     entities: list[Entity] = []
     relations: list[Relation] = []
     for document, by in zip(documents, starts, strict=True):
@@ -167,13 +167,13 @@ def test_an_item_that_only_the_joined_text_can_express_keeps_texts_separate(end:
     made.pre_tokenizer = Split(Regex(r"^An|[\s\S]"), "isolated")
     documents = [Document("W"), Document("An", [Entity(0, end, "A")])]
     encoding, dataset = encoded(documents, codec_of_head("biaffine"), TextTokenizer(made))
-    assert joiner_of(encoding).rows(dataset, [(0, 1)]).documents == expected
+    assert joiner_of(encoding, " ").rows(dataset, [(0, 1)]).documents == expected
 
 
 def test_texts_that_do_not_fit_stay_separate() -> None:
     documents = [Document("北京" * 3, [Entity(0, 2, "B")]) for _ in range(5)]
     encoding, dataset = encoded(documents, codec_of_head("crf"), tokenizer("characters"), plan=WindowPlan(20, 4))
-    assert joiner_of(encoding).rows(dataset, [(0, 1, 2, 3, 4)]).documents == [(0, 1), (2, 3, 4)]
+    assert joiner_of(encoding, "").rows(dataset, [(0, 1, 2, 3, 4)]).documents == [(0, 1), (2, 3, 4)]
 
 
 def test_only_whole_texts_have_a_text() -> None:
@@ -206,10 +206,10 @@ def test_a_batch_numbers_the_gold_of_joined_samples() -> None:
         [0, 2, 1, 4],
         [1, 0, 1, 4],
         [1, 1, 14, 17],
-        [1, 2, 19, 30],
+        [1, 2, 20, 31],
     ]
     assert batch.part(1, 2).documents == [(0, 1)]
-    assert batch.text_mask.sum(1).tolist() == [4, 30]
+    assert batch.text_mask.sum(1).tolist() == [4, 31]
 
 
 def test_texts_are_stored_only_for_joining() -> None:
