@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -133,3 +135,8 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
+
+
+def read_numbers(scalars: Sequence[Tensor]) -> npt.NDArray[np.float64]:
+    """Return numbers that a device has computed, in float64; the host waits for the device once."""
+    return torch.stack([scalar.double() for scalar in scalars]).cpu().numpy() if scalars else np.zeros(0)

@@ -3,3 +3,5 @@
 from __future__ import annotations
 
 GPU = "cuda"
+AUTO = "auto"
+"""The device of their recipes, which name no GPU."""

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ie_cli.modeling.devices import read_numbers
 from ie_cli.training.balancing.base import Backward, Weighting, total
 from ie_cli.training.balancing.record import Recorded
 
@@ -54,9 +55,10 @@ class RepresentationWeights(Recorded):
             backward(losses[name] * share if share < 1 else losses[name], retain_graph=name != last)
             gradients.append(torch.zeros_like(copy) if copy.grad is None else copy.grad)
         rows = torch.stack([gradient.flatten().double() for gradient in gradients])
-        gram = (rows @ rows.T).cpu().numpy() / (share * self._scale()) ** 2
-        values = np.array([float(losses[name].detach()) for name in self._objectives])
-        present = np.ones(len(values), dtype=bool)
+        size = len(self._objectives)
+        numbers = read_numbers([*(losses[name].detach() for name in self._objectives), *(rows @ rows.T).flatten()])
+        values, gram = numbers[:size], numbers[size:].reshape(size, size) / (share * self._scale()) ** 2
+        present = np.ones(size, dtype=bool)
         weights = present.astype(np.float64)
         if np.isfinite(gram).all():
             weights = self._weighting.weights(values, gram, present)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ie_cli.modeling.devices import read_numbers
 from ie_cli.training.balancing.base import Backward, Doubles, Weighting, by_objective, total
 from ie_cli.training.balancing.record import Recorded
 from ie_cli.training.processes import Processes
@@ -74,13 +75,7 @@ class StepWeights(Recorded):
         if self._processes.several:
             self._average()
         present = np.array([name in self._gradients for name in self._objectives])
-        losses = np.array(
-            [
-                float(self._losses[name]) / self._shares[name] if name in self._losses else 0.0
-                for name in self._objectives
-            ]
-        )
-        gram = self._gram() if self._weighting.compares else np.zeros((len(losses), len(losses)))
+        losses, gram = self._measure()
         if np.isfinite(losses).all() and np.isfinite(gram).all():
             weights = self._processes.from_first(self._weighting.weights(losses, gram, present))
             self._record.add(weights, gram, present)
@@ -114,24 +109,28 @@ class StepWeights(Recorded):
         self._losses = {name: sums[0, names.index(name)] for name in self._gradients}
         self._shares = {name: float(sums[1, names.index(name)]) for name in self._gradients}
 
-    def _gram(self) -> Doubles:
-        """Return the products of the gradients, as if they had no scale; 0 for objectives that are absent."""
+    def _measure(self) -> tuple[Doubles, Doubles]:
+        """Return the losses and the products of the gradients, as if they had no scale; 0 for objectives that are absent."""
         size = len(self._objectives)
-        products = torch.zeros(size, size, dtype=torch.float64)
-        for i, one in enumerate(self._objectives):
-            for j, other in enumerate(self._objectives[: i + 1]):
-                if one in self._gradients and other in self._gradients:
-                    products[i, j] = products[j, i] = self._product(self._gradients[one], self._gradients[other])
-        found: Doubles = products.numpy() / self._scale() ** 2
-        return found
+        names = self._objectives
+        there = [number for number, name in enumerate(names) if name in self._gradients]
+        pairs = [(i, j) for i in there for j in there if j <= i] if self._weighting.compares else []
+        means = [self._losses[names[number]].double() / self._shares[names[number]] for number in there]
+        products = [self._product(self._gradients[names[i]], self._gradients[names[j]]) for i, j in pairs]
+        numbers = read_numbers([*means, *products])
+        losses, gram = np.zeros(size), np.zeros((size, size))
+        losses[there] = numbers[: len(there)]
+        for (i, j), product in zip(pairs, numbers[len(there) :], strict=True):
+            gram[i, j] = gram[j, i] = product
+        return losses, gram / self._scale() ** 2 if pairs else gram
 
-    def _product(self, one: Sequence[Tensor | None], other: Sequence[Tensor | None]) -> float:
+    def _product(self, one: Sequence[Tensor | None], other: Sequence[Tensor | None]) -> Tensor:
         parts = [
             torch.dot(a.flatten(), b.flatten()).double()
             for place in self._compared
             if (a := one[place]) is not None and (b := other[place]) is not None
         ]
-        return float(torch.stack(parts).sum()) if parts else 0.0
+        return torch.stack(parts).sum() if parts else torch.zeros((), device=self._shared[0].device)
 
     def _put(self, weights: Mapping[str, float], *, in_place: bool = False) -> None:
         """Set the gradient of the shared weights to a weighted sum; `in_place` if the gradients are not needed any more."""
