@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ie_cli.formats.common.joining import is_cjk, join_tokens
 
 PARAGRAPH = "\n\n"
-"""The joint after a text that does not end like a sentence, such as a heading: an empty line, where every splitter sees an end."""
+"""The joint after a text that does not end like a sentence, such as a heading: an empty line, which ends every sentence."""
 _MARKS = frozenset("%‰‱&@#*/\\§¶†‡\"'")
 """Characters that Unicode calls punctuation, but that do not end a sentence or a part of one, and quotation marks."""
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ie_cli.encoding.joined_texts import PARAGRAPH, join_texts, joint_of
 from ie_cli.encoding.sentences import sentence_spans
 
-TEXTS = st.lists(st.text("王a。.»\"% \n\u0301\u200b", max_size=5), min_size=1, max_size=6)
+TEXTS = st.lists(st.text('王a。.»"% \n\u0301\u200b', max_size=5), min_size=1, max_size=6)
 
 
 @given(TEXTS, st.sampled_from([None, "", " ", " | "]))
