@@ -9,7 +9,6 @@ the process has them that has most of each, the sentences per second, the losses
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import sys
 from collections.abc import Iterable
@@ -68,5 +67,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-    sys.stdout.flush()
-    os._exit(0)  # once in dozens of runs, a thread of gloo aborted the process while its libraries were unloaded

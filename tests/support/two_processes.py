@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,8 +36,9 @@ class Pair:
         return results
 
 
-def _serve(connection: Connection, rank: int, port: int) -> None:
-    os.environ |= {
+def variables(rank: int, port: int) -> dict[str, str]:
+    """Return the variables that a launcher gives a process."""
+    return {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
         "WORLD_SIZE": str(COUNT),
@@ -44,6 +47,30 @@ def _serve(connection: Connection, rank: int, port: int) -> None:
         "TORCHELASTIC_USE_AGENT_STORE": "True",  # the store is that of the tests, whose port the system has chosen
         "OMP_NUM_THREADS": "1",
     }
+
+
+def run_ranks(code: str, *arguments: str, timeout: float = 100) -> list[subprocess.CompletedProcess[str]]:
+    """Run Python code in two new processes, and return what they printed, by their number."""
+    store = TCPStore("localhost", 0, None, is_master=True, wait_for_workers=False)
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, *arguments],
+            env=os.environ | variables(rank, store.port),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(COUNT)
+    ]
+    printed = [process.communicate(timeout=timeout) for process in started]
+    return [
+        subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+        for process, (output, errors) in zip(started, printed, strict=True)
+    ]
+
+
+def _serve(connection: Connection, rank: int, port: int) -> None:
+    os.environ |= variables(rank, port)
     while (request := connection.recv()) is not None:
         function, arguments = request
         try:

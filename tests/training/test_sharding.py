@@ -5,9 +5,6 @@ The tolerance is that of `support.joint_runs`.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -20,9 +17,8 @@ import torch
 import transformers
 from support.corpora import documents, write_jsonl
 from support.joint_runs import assert_close, halved_batches, ner, pairs, relations, tasks, watch, weights
-from support.two_processes import COUNT, Pair, two_processes
+from support.two_processes import Pair, run_ranks, two_processes
 from torch import Tensor, nn
-from torch.distributed import TCPStore
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedTokenizerFast
@@ -375,20 +371,9 @@ with patch.object(ExtractionModel, "forward", limited):
 def test_a_process_that_runs_out_of_memory_ends_all_with_an_error(tmp_path: Path) -> None:
     file = tmp_path / "recipe.yaml"
     file.write_text(divided(ner(tmp_path)).model_dump_json(), encoding="utf-8")
-    store = TCPStore("localhost", 0, None, is_master=True, wait_for_workers=False)
-    common = {"WORLD_SIZE": str(COUNT), "MASTER_ADDR": "localhost", "MASTER_PORT": str(store.port)}
-    common |= {"TORCHELASTIC_USE_AGENT_STORE": "True", "OMP_NUM_THREADS": "1"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", FAILING, str(file), str(tmp_path / "run")],
-            env=os.environ | common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(COUNT)
-    ]
-    first, second = (" ".join(process.communicate(timeout=100)[1].split()) for process in started)
-    assert [process.returncode for process in started] == [1, 1]
+    done = run_ranks(FAILING, str(file), str(tmp_path / "run"))
+    assert [process.returncode for process in done] == [1, 1]
+    first, second = (" ".join(process.stderr.split()) for process in done)
     assert "out of memory; with training.shard_weights, a process cannot repeat its share of a batch" in second
     assert "the processes of the run could not exchange data" in first
     assert "Traceback" not in first + second
