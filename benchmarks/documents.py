@@ -2,8 +2,8 @@
 
     python benchmarks/documents.py MODEL DATA [--sentences 1 5 20]
 
-Sentences that follow each other in DATA are joined by a space, or by nothing next to a Chinese character; the gold moves with
-them, and nothing is related across a boundary. The score is that of `ie eval` on the whole documents.
+Sentences that follow each other in DATA are joined as `ie eval --context` joins them. The gold moves with them, and nothing is
+related across a boundary. The score is that of `ie eval` on the whole documents.
 """
 
 from __future__ import annotations

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from ie_cli.formats.common.joining import is_cjk, join_tokens
 
 PARAGRAPH = "\n\n"
-"""The joint after a text that does not end like a sentence, such as a heading: an empty line, which ends every sentence."""
-_MARKS = frozenset("%‰‱&@#*/\\§¶†‡\"'")
-"""Characters that Unicode calls punctuation, but that do not end a sentence or a part of one, and quotation marks."""
+"""The joint after a text without a punctuation mark at its end, such as a heading: an empty line, which ends every sentence."""
+_QUOTATION_MARKS = frozenset("\"'")
+_OTHER_MARKS = frozenset("%‰‱٪&@#*/\\§¶†‡※′″")
+"""Characters that Unicode calls punctuation, but that do not end a sentence or a part of one."""
 
 
 def joint_of(left: str, right: str) -> str:
@@ -19,7 +20,7 @@ def joint_of(left: str, right: str) -> str:
     An empty line, if the first one has no punctuation mark at its end, not counting closing brackets and quotation marks: in one
     line, they would be read as one sentence. Otherwise nothing next to a Chinese or Japanese character, and a space elsewhere.
     """
-    if not left or not right:
+    if not left.strip() or not right.strip():
         return ""
     if not _ends_with_punctuation(left):
         return PARAGRAPH
@@ -39,15 +40,17 @@ def join_texts(texts: Sequence[str], joiner: str | None) -> tuple[str, list[int]
     for text in texts:
         joined += joint_of(before, text)
         starts.append(len(joined))
-        joined, before = joined + text, text or before
+        joined, before = joined + text, text if text.strip() else before
     return joined, starts
 
 
 def _ends_with_punctuation(text: str) -> bool:
     for char in reversed(text):
-        category = unicodedata.category(char)
-        if category in ("Po", "Pd") and char not in _MARKS:
-            return True
-        if not (char.isspace() or category in ("Pe", "Pf", "Pi", "Mn", "Me", "Cf") or char in "\"'"):
-            return False
+        category, forms = (
+            unicodedata.category(char),
+            {char, unicodedata.normalize("NFKC", char)},
+        )  # `％` is a form of `%`
+        if char.isspace() or category in ("Pe", "Pf", "Pi", "Mn", "Me", "Cf") or forms & _QUOTATION_MARKS:
+            continue
+        return category in ("Po", "Pd") and not forms & _OTHER_MARKS
     return False

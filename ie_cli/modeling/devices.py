@@ -137,6 +137,13 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.to(device, non_blocking=True)
 
 
+def precise_dtype(device: torch.device) -> torch.dtype:
+    """Return the most precise type that a device computes with: float64, but float32 on a Mac's GPU."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def read_numbers(scalars: Sequence[Tensor]) -> npt.NDArray[np.float64]:
-    """Return numbers that a device has computed, in float64; the host waits for the device once."""
-    return torch.stack([scalar.double() for scalar in scalars]).cpu().numpy() if scalars else np.zeros(0)
+    """Return numbers of one device in float64; the host waits for the device once."""
+    if not scalars:
+        return np.zeros(0)
+    return torch.stack([scalar.to(precise_dtype(scalar.device)) for scalar in scalars]).cpu().double().numpy()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import copy
 import re
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -148,15 +149,15 @@ def _divide(model: ExtractionModel, device: torch.device) -> None:
     if (number := next((name for name, weight in model.named_parameters() if not weight.ndim), None)) is not None:
         raise TrainingError(f"{FIELD}: the weight {number} is a single number, which cannot be divided", hint=_OMIT)
     mesh = DeviceMesh.from_group(distributed.group.WORLD, device.type)  # type: ignore[arg-type]
-    atexit.register(_release_connection, mesh)  # before the connections are closed
+    atexit.register(_release_connection, weakref.ref(mesh))  # before the connections are closed
     for layer in layers_of(model):
         fully_shard(layer, mesh=mesh)
     fully_shard(model, mesh=mesh)
 
 
-def _release_connection(mesh: DeviceMesh) -> None:
+def _release_connection(mesh: weakref.ref[DeviceMesh]) -> None:
     """Let a mesh, which torch keeps in its caches, refer to no connection, whose threads would abort the process at its end."""
-    getattr(mesh, "_pg_registry", {}).clear()
+    getattr(mesh(), "_pg_registry", {}).clear()
 
 
 def layers_of(model: ExtractionModel) -> list[nn.Module]:

@@ -41,6 +41,13 @@ def test_every_text_is_at_its_offset_and_only_joints_are_between(texts: list[str
         ("CANBERRA (AP)", "b", PARAGRAPH),
         ('"No"', "b", PARAGRAPH),
         ("30%", "b", PARAGRAPH),
+        ("增长30％", "王", PARAGRAPH),
+        ("王。＂", "王", ""),
+        ("王＂", "王", PARAGRAPH),
+        ("6′", "b", PARAGRAPH),
+        ("wait…", "b", " "),
+        ("what‼", "b", " "),
+        ("a", " ", ""),
         ("()", "b", PARAGRAPH),
         ("e\u0301", "b", PARAGRAPH),
         ("", "a", ""),
@@ -54,6 +61,7 @@ def test_the_joint_depends_on_the_end_of_the_first_text_and_on_the_script(left: 
 def test_an_empty_text_changes_no_joint() -> None:
     assert join_texts(["a", "", "b", "", ""], None) == ("a\n\nb", [0, 1, 3, 4, 4])
     assert join_texts(["", "a.", "", "b"], None) == ("a. b", [0, 0, 2, 3])
+    assert join_texts(["a.", " ", "b"], None) == ("a.  b", [0, 2, 4])
 
 
 def test_headings_and_texts_without_full_stops_stay_sentences() -> None:

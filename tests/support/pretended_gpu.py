@@ -45,8 +45,12 @@ class _Nothing:
         return lambda *args: None
 
 
-def pretend() -> FakeTensorMode:
-    """Let torch believe that there is a GPU, in the whole process; return the mode in which tensors may be on it."""
+def pretend(waits: list[int]) -> FakeTensorMode:
+    """Let torch believe that there is a GPU, in the whole process; return the mode in which tensors may be on it.
+
+    Args:
+        waits: gets an element for each copy from the GPU for which the host waits.
+    """
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     answers: dict[str, Any] = {
         "is_available": True,
@@ -66,15 +70,20 @@ def pretend() -> FakeTensorMode:
     module_to: Any = nn.Module.to
 
     def moved_tensor(self: Tensor, *args: Any, **options: Any) -> Tensor:
-        if self.device.type == CUDA.type or not _names_gpu(*args, *options.values()):
+        if self.device.type == CUDA.type or not _names(CUDA.type, *args, *options.values()):
+            if self.device.type == CUDA.type and _names("cpu", *args, *options.values()):
+                waits.append(1)
             return tensor_to(self, *args, **options)
         with mode:
             return tensor_to(torch.empty(self.shape, dtype=self.dtype, device=CUDA), *args, **options)
 
     def moved_module(self: nn.Module, *args: Any, **options: Any) -> nn.Module:
-        return moved(self) if _names_gpu(*args, *options.values()) else module_to(self, *args, **options)
+        return moved(self) if _names(CUDA.type, *args, *options.values()) else module_to(self, *args, **options)
 
-    replace(Tensor, to=moved_tensor)
+    def copied(self: Tensor, *args: Any, **options: Any) -> Tensor:
+        return moved_tensor(self, "cpu")
+
+    replace(Tensor, to=moved_tensor, cpu=copied)
     replace(nn.Module, to=moved_module)
     return mode
 
@@ -115,5 +124,5 @@ def _always(answer: Any) -> Any:
     return lambda *args, **options: answer
 
 
-def _names_gpu(*values: Any) -> bool:
-    return any(isinstance(value, (str, torch.device)) and torch.device(value).type == CUDA.type for value in values)
+def _names(kind: str, *values: Any) -> bool:
+    return any(isinstance(value, (str, torch.device)) and torch.device(value).type == kind for value in values)

@@ -21,7 +21,7 @@ from support.heads import PAIR_HEADS, WINDOW_HEADS, schema_of_head
 from support.pair_corpora import pair_documents
 from support.pair_engines import TEXT, extractor_of
 from support.pretended_gpu import moved, on_the_cpu, pretend, replace
-from support.two_tasks import two_tasks
+from support.two_tasks import NAMES, two_tasks
 from torch import Tensor
 
 from ie_cli.document import Document
@@ -36,7 +36,12 @@ TECHNIQUES: dict[str, dict[str, Any]] = {
     "bfloat16": {"precision": "bfloat16"},
     "float16": {"precision": "float16"},
 }
-BALANCING = ("log", "generalised_mean", "min_norm", "upgrad", "pcgrad", "cagrad", "aligned_mtl", "imtl")
+COMPARING = ("log", "generalised_mean", "grad_norm", "min_norm", "upgrad", "pcgrad", "cagrad", "aligned_mtl", "imtl")
+BALANCING: dict[str, dict[str, Any]] = {
+    **{name: {"name": name} for name in COMPARING},
+    "main_auxiliary": {"name": "main_auxiliary", "main": NAMES},
+    "representation": {"name": "min_norm", "by": "loss", "at": "representation"},
+}
 CASES = (
     *(f"training: {name}" for name in (*HEADS, *TECHNIQUES, *BALANCING)),
     *(f"prediction: {head}" for head in (*WINDOW_HEADS, *PAIR_HEADS)),
@@ -148,7 +153,8 @@ def with_invented_numbers(waits: list[int]) -> None:
 
 def main() -> None:
     """Run all cases."""
-    mode, waits = pretend(), list[int]()
+    waits: list[int] = []
+    mode = pretend(waits)
     with_invented_numbers(waits)
 
     for name in CASES:
@@ -163,8 +169,10 @@ def _run(mode: Any, name: str, directory: Path, waits: list[int]) -> None:
     if kind == "prediction":
         predicted(mode, what)
         return
-    if what in BALANCING:
-        made = two_tasks(directory, dropout=0.0, device="auto", balance=what)
+    if what == "representation":
+        made = training_recipe(directory, "gplinker", balance=BALANCING[what])
+    elif what in BALANCING:
+        made = two_tasks(directory, dropout=0.0, device="auto", balance=BALANCING[what])
     elif what in TECHNIQUES:
         made = training_recipe(directory, **TECHNIQUES[what])
     else:

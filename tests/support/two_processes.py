@@ -62,7 +62,11 @@ def run_ranks(code: str, *arguments: str, timeout: float = 100) -> list[subproce
         )
         for rank in range(COUNT)
     ]
-    printed = [process.communicate(timeout=timeout) for process in started]
+    try:
+        printed = [process.communicate(timeout=timeout) for process in started]
+    finally:
+        for process in started:
+            process.kill()
     return [
         subprocess.CompletedProcess(process.args, process.returncode, output, errors)
         for process, (output, errors) in zip(started, printed, strict=True)

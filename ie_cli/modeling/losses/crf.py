@@ -12,6 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ie_cli.modeling.devices import precise_dtype
+
 
 def crf_loss(
     emissions: Tensor, transitions: Tensor, tags: Tensor, mask: Tensor, *, legal: Tensor | None = None
@@ -26,7 +28,7 @@ def crf_loss(
         legal: bool ``[K + 1, K + 1]``, false for transitions that log Z excludes; it includes all if omitted.
     """
     # Sums of exponentials must neither overflow nor vanish, and log Z - score is a small difference of large numbers.
-    precise = torch.float32 if emissions.device.type == "mps" else torch.float64
+    precise = precise_dtype(emissions.device)
     scores, table = emissions.to(precise), transitions.to(precise)
     allowed = table if legal is None else table.masked_fill(~legal, -torch.inf)
     difference = log_partition(scores, allowed, mask) - path_score(scores, table, tags, mask)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ie_cli.modeling.devices import read_numbers
+from ie_cli.modeling.devices import precise_dtype, read_numbers
 from ie_cli.training.balancing.base import Backward, Weighting, total
 from ie_cli.training.balancing.record import Recorded
 
@@ -54,7 +54,7 @@ class RepresentationWeights(Recorded):
             copy.grad = None
             backward(losses[name] * share if share < 1 else losses[name], retain_graph=name != last)
             gradients.append(torch.zeros_like(copy) if copy.grad is None else copy.grad)
-        rows = torch.stack([gradient.flatten().double() for gradient in gradients])
+        rows = torch.stack([gradient.flatten().to(precise_dtype(gradient.device)) for gradient in gradients])
         size = len(self._objectives)
         numbers = read_numbers([*(losses[name].detach() for name in self._objectives), *(rows @ rows.T).flatten()])
         values, gram = numbers[:size], numbers[size:].reshape(size, size) / (share * self._scale()) ** 2

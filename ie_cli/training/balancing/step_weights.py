@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ie_cli.modeling.devices import read_numbers
+from ie_cli.modeling.devices import precise_dtype, read_numbers
 from ie_cli.training.balancing.base import Backward, Doubles, Weighting, by_objective, total
 from ie_cli.training.balancing.record import Recorded
 from ie_cli.training.processes import Processes
@@ -107,7 +107,8 @@ class StepWeights(Recorded):
                 sums[0, number], sums[1, number] = self._losses[name], self._shares[name]
         self._processes.average([sums])
         self._losses = {name: sums[0, names.index(name)] for name in self._gradients}
-        self._shares = {name: float(sums[1, names.index(name)]) for name in self._gradients}
+        shares = sums[1].tolist()
+        self._shares = {name: shares[names.index(name)] for name in self._gradients}
 
     def _measure(self) -> tuple[Doubles, Doubles]:
         """Return the losses and the products of the gradients, as if they had no scale; 0 for objectives that are absent."""
@@ -115,7 +116,7 @@ class StepWeights(Recorded):
         names = self._objectives
         there = [number for number, name in enumerate(names) if name in self._gradients]
         pairs = [(i, j) for i in there for j in there if j <= i] if self._weighting.compares else []
-        means = [self._losses[names[number]].double() / self._shares[names[number]] for number in there]
+        means = [self._losses[names[number]] / self._shares[names[number]] for number in there]
         products = [self._product(self._gradients[names[i]], self._gradients[names[j]]) for i, j in pairs]
         numbers = read_numbers([*means, *products])
         losses, gram = np.zeros(size), np.zeros((size, size))
@@ -126,7 +127,7 @@ class StepWeights(Recorded):
 
     def _product(self, one: Sequence[Tensor | None], other: Sequence[Tensor | None]) -> Tensor:
         parts = [
-            torch.dot(a.flatten(), b.flatten()).double()
+            torch.dot(a.flatten(), b.flatten()).to(precise_dtype(a.device))
             for place in self._compared
             if (a := one[place]) is not None and (b := other[place]) is not None
         ]
