@@ -32,7 +32,7 @@ def test_the_share_the_number_and_the_length_of_joined_texts_are_reported(tmp_pa
     [note] = notes(tmp_path, sentences("青川下雨。", 2), {"share": 1.0, "texts": 2, "order": "random"})
     assert (note.kind, note.text) == (
         "note",
-        "data.context: 100% of 10 windows are joined in an epoch, up to 2 at a time, which have up to 11 tokens",
+        "data.context: 100% of 10 windows are joined in an epoch, up to 2 at a time, which have up to 12 tokens",
     )
 
 
