@@ -313,6 +313,7 @@ Context = Annotated[
     typer.Option(
         "--context",
         min=0,
+        max=100,
         metavar="N",
         help="Also annotate each text between its N neighbours on each side in the file, and report what that changes.",
     ),

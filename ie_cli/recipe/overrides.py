@@ -36,7 +36,8 @@ def apply_overrides(
         if not equals or not all(loc):
             yield place, "expected section.key=value, e.g. training.epochs=1"
             continue
-        parsed = parse(flow(value) if value == "-" else value)  # stdin, not the start of a list
+        # `-` is stdin, not the start of a list; spaces are a text, such as data.joiner, and no missing value.
+        parsed = parse(flow(value) if value == "-" or value.isspace() else value)
         if parsed.problems:
             yield from ((place, message) for _, message in parsed.problems)
             continue

@@ -37,7 +37,7 @@ class LossTracker:
     def __init__(self, train: Mapping[str, Iterable[Document]], processes: Processes | None = None) -> None:
         self._train = train
         self._processes = Processes() if processes is None else processes
-        self.total, self.count = 0.0, 0
+        self.total, self.count, self._rate = 0.0, 0, 0.0
         self.first: dict[str, list[tuple[int, float]]] = {}
         self._latest: dict[str, tuple[float, int]] = {}
         self._may_overflow, self._skipped, self._skipped_next = False, 0, 0
@@ -175,9 +175,10 @@ class LossTracker:
         return {task: (first.get(task), latest.get(task)) for task in self._train}
 
     def rate(self) -> float:
-        """Return the sentences per second since the last reading."""
-        sentences = sum(self._processes.gather(self._sentences))
-        return sentences / max(1e-9, time.monotonic() - self._since)
+        """Return the sentences per second since the last reading; those of the reading if there was none since."""
+        if sentences := sum(self._processes.gather(self._sentences)):
+            self._rate = sentences / max(1e-9, time.monotonic() - self._since)
+        return self._rate
 
     def mean(self) -> float:
         """Return the mean loss since the last evaluation, and reset it.

@@ -148,3 +148,11 @@ def test_other_errors_have_the_hint_on_all_fields() -> None:
             load(text)
         assert caught.value.hint == "see `ie show quickstart-en --help-fields` for the help of every field."
     assert heads_of("relation")[0] == load_recipe(find_recipe("quickstart-en").path).head.name  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("value", "joiner"), [(" ", " "), ("\t", "\t"), ('""', ""), ("、", "、"), ("", None), ("null", None)]
+)
+def test_spaces_are_a_text_and_nothing_is_the_default(value: str, joiner: str | None) -> None:
+    recipe, _ = load(SMALL, "data.context.texts=3", f"data.context.joiner={value}", f"data.joiner={value}")
+    assert (recipe.data.context_joiner, recipe.data.joiner) == (joiner, joiner)
