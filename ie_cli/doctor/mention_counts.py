@@ -41,6 +41,8 @@ class MentionIndex:
             self.comparisons += len(possible)
             for length in possible:
                 end = at + length
+                if end > len(text):  # where a slice is shorter, and may be another of the strings
+                    continue
                 mention = text[at:end]
                 if mention not in self.mentions or not (begins_word(text, at) and ends_word(text, end)):
                     continue

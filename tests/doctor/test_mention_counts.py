@@ -57,5 +57,9 @@ def test_a_code_is_not_found_in_a_longer_one() -> None:
     ]  # fmt: skip
 
 
+def test_a_string_at_the_end_of_a_text_is_found_once() -> None:
+    assert list(MentionIndex(["11", "111", "1111"]).unmarked("11", [])) == ["11"]
+
+
 def test_short_and_long_strings_are_not_searched() -> None:
     assert MentionIndex(["a", "b" * LONGEST, "c" * (LONGEST + 1)]).mentions == {"b" * LONGEST}
