@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -96,13 +97,18 @@ def second(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console, "quiet", False)  # restored at the end
 
 
+def sleep_with(sleep: Callable[[float], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace the waiting of a process for its end; threads of other tests may sleep at the same time."""
+    monkeypatch.setattr(launcher, "time", SimpleNamespace(sleep=sleep))
+
+
 @pytest.mark.usefixtures("second")
 @pytest.mark.parametrize(("arguments", "message", "code"), WRONG)
 def test_an_error_of_another_process_alone_is_reported_after_some_time(
     arguments: tuple[str, ...], message: str, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[float] = []
-    monkeypatch.setattr(time, "sleep", waited.append)
+    sleep_with(waited.append, monkeypatch)
     result = ie("train", *arguments)
     assert waited == [launcher.PATIENCE]
     assert result.exit_code == code
@@ -118,7 +124,7 @@ def test_a_process_that_is_ended_meanwhile_prints_nothing(
     def ended(seconds: float) -> None:
         raise Stopped(signal.SIGTERM)
 
-    monkeypatch.setattr(time, "sleep", ended)
+    sleep_with(ended, monkeypatch)
     result = ie("train", *arguments)
     assert (result.exit_code, result.output) == (143, "")
 
@@ -128,7 +134,7 @@ def test_a_package_that_only_another_process_lacks_is_named(monkeypatch: pytest.
     def missing(*_: object) -> None:
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    sleep_with(lambda seconds: None, monkeypatch)
     monkeypatch.setattr(train, "_train", missing)
     result = ie("train", "small.yaml")
     assert result.exit_code == 1
