@@ -46,10 +46,8 @@ def join_texts(texts: Sequence[str], joiner: str | None) -> tuple[str, list[int]
 
 def _ends_with_punctuation(text: str) -> bool:
     for char in reversed(text):
-        category, forms = (
-            unicodedata.category(char),
-            {char, unicodedata.normalize("NFKC", char)},
-        )  # `％` is a form of `%`
+        category = unicodedata.category(char)
+        forms = {char, unicodedata.normalize("NFKC", char)}  # `％` is a form of `%`
         if char.isspace() or category in ("Pe", "Pf", "Pi", "Mn", "Me", "Cf") or forms & _QUOTATION_MARKS:
             continue
         return category in ("Po", "Pd") and not forms & _OTHER_MARKS
