@@ -43,6 +43,8 @@ _WORDS |= {f".{form}": float("nan") for form in ("nan", "NaN", "NAN")}
 _YAML_1_1_BOOLEANS = frozenset({"y", "n", "yes", "no", "on", "off"})
 # A key as far as the colon of Chinese and Japanese keyboards, which YAML reads as a letter.
 _WIDE_COLON = re.compile(r"^[ \t]*(?:- +)?[A-Za-z_]+[ \t]*：", re.M)
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+"""How `flow` writes quotation marks, backslashes and the usual whitespace."""
 _PLAIN = re.compile(r"[./]*[A-Za-z\u4e00-\u9fff_][A-Za-z0-9\u4e00-\u9fff_./-]*")
 
 
@@ -224,7 +226,7 @@ def _quoted(text: str) -> str:
 
 
 def _escaped(char: str) -> str:
-    if char in '"\\':
-        return "\\" + char
+    if char in _ESCAPES:
+        return _ESCAPES[char]
     # Not printable are also unassigned and surrogate code points, line separators and the byte-order mark.
     return char if char.isprintable() else f"\\U{ord(char):08x}"

@@ -153,6 +153,10 @@ def test_flow_is_read_back(value: Any) -> None:
     assert document.data == {"key": value}
 
 
+def test_flow_writes_whitespace_with_the_usual_escapes() -> None:
+    assert flow('\n\r\t"\\\u2028') == r'"\n\r\t\"\\\U00002028"'
+
+
 @given(st.text(max_size=60))
 def test_no_text_breaks_the_parser(text: str) -> None:
     document = parse(text)
