@@ -307,10 +307,12 @@ def test_hash_cnn_counts_words_and_has_a_rate_of_its_own(write: Write) -> None:
     assert "# the longest text has about 8 tokens" in text
     assert recipe.training.learning_rate == SCRATCH_RATE
     assert recipe.data.context is None  # each token sees four around it
-    assert recipe.training.batch_size == 2
-    assert recipe.training.epochs == 100  # the most: one batch an epoch is far from the fewest steps
-    assert "  batch_size: 2                       # few examples and no pretrained weights: many small steps" in text
-    _, many = proposed(write("b.jsonl", *[ENGLISH] * 500), "hash_cnn")
+    assert (recipe.training.batch_size, recipe.training.ema) == (1, 0.99)
+    assert recipe.training.epochs == 100  # the most: one example an epoch is far from what it has to see
+    assert "  batch_size: 1                       # few examples and no pretrained weights: many small steps" in text
+    _, some = proposed(write("b.jsonl", *[ENGLISH] * 50), "hash_cnn")
+    assert (some.training.batch_size, some.training.ema, some.training.epochs) == (2, None, 24)
+    _, many = proposed(write("c.jsonl", *[ENGLISH] * 500), "hash_cnn")
     assert many.training.batch_size == 16
 
 
