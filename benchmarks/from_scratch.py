@@ -39,7 +39,7 @@ SETS: dict[str, tuple[str, tuple[str, str, str]]] = {
 SPLITS = ("train", "dev", "test")
 COUNTS = ("20", "50", "100", "200", "all")
 FEW = 500
-"""Fewer examples are trained in batches of 2, as `ie init` proposes for `hash_cnn`, others in batches of 8."""
+"""Fewer examples are trained in batches of 2, and `hash_cnn` adversarially, as `ie init` proposes; others in batches of 8."""
 EPOCHS = {"20": 60, "50": 40, "100": 20, "200": 10, "all": 10}
 MODELS = ("hash_cnn", "tiny", "spacy")
 ENCODERS: dict[str, dict[str, Any]] = {
@@ -80,7 +80,9 @@ def train_ours(name: str, model: str, count: str, seed: int, given: argparse.Nam
     examples = sum(1 for _ in train.open(encoding="utf-8"))
     batch_size = 2 if examples < FEW else 8
     steps = EPOCHS[count] * -(-examples // batch_size)
-    rates = {} if model == "hash_cnn" else {"learning_rate": 1.5e-3}
+    further: dict[str, Any] = {} if model == "hash_cnn" else {"learning_rate": 1.5e-3}
+    if model == "hash_cnn" and examples < FEW:
+        further = {"adversarial": "fgm"}
     recipe = {
         "encoder": {**ENCODERS[model], "max_length": 192, "stride": 48},
         "data": {"format": "jsonl", "train": str(train), "dev": str(dev), "test": str(test)},
@@ -93,7 +95,7 @@ def train_ours(name: str, model: str, count: str, seed: int, given: argparse.Nam
             "precision": "float32",
             "trackers": [],
             "seed": seed,
-            **rates,
+            **further,
         },
     }
 

@@ -36,10 +36,10 @@ _WIDTH = 110
 _COMMENT_COLUMN = 38
 _UNKNOWN_SHARE = 0.001
 _JOINED = 3
-_FEWEST_STEPS, _FEWEST_SEEN_FROM_SCRATCH, _MOST_EPOCHS = 200, 1_200, 100
-"""A model needs some steps, however few examples there are; one without pretrained weights has to see so many sequences."""
+_FEWEST_STEPS, _FEWEST_STEPS_FROM_SCRATCH, _MOST_EPOCHS = 200, 600, 100
+"""A model needs some steps, however few examples there are; one without pretrained weights needs more."""
 _FEW = 500
-"""Fewer sequences are trained in smaller batches; benchmarks/RESULTS.md, "From scratch"."""
+"""Fewer sequences are trained in smaller batches, from scratch adversarially, too; benchmarks/RESULTS.md, "From scratch"."""
 _MANY = 20_000
 """So many sequences take enough steps with batches of 16 on a pretrained encoder; benchmarks/RESULTS.md, "Batch size"."""
 
@@ -153,7 +153,7 @@ def propose_recipe(
         ),
         (*_encoder(proposed, scripts, task, request), *_normalization(unknown)),
         ("head:", *_section_lines(proposal.head)),
-        _training(proposed, scripts, request, proposal, evaluated=bool(files.dev) or share is not None),
+        _training(proposed, scripts, request, evaluated=bool(files.dev) or share is not None),
     )
     return "".join(f"{line}\n" for section in sections for line in section)
 
@@ -327,16 +327,13 @@ def _about(tokens: int) -> str:
     return f"{'over' if tokens == LONGEST_COUNTED else 'about'} {counted(tokens, 'token')}"
 
 
-def _batch_size(lengths: _Lengths, encoder: str, averaged_below: int) -> tuple[int, str]:
+def _batch_size(lengths: _Lengths, encoder: str) -> tuple[int, str]:
     """Return the number of sequences in a batch, and the reason."""
     few, long = lengths.sequences < _FEW, min(quantile(lengths.texts, 0.9), lengths.max_length) > 256
     if lengths.reads != "windows":
         return 16 if few or long else 32, "pairs, which a loss compares with each other"
     if few and encoder == HASH_CNN:
-        return (
-            1 if lengths.sequences < averaged_below else 2,
-            "few examples and no pretrained weights: many small steps",
-        )
+        return 2, "few examples and no pretrained weights: many small steps"
     if long or few:
         return 8, "long texts" if long else "few examples"
     if lengths.sequences < _MANY and encoder != HASH_CNN:
@@ -344,16 +341,14 @@ def _batch_size(lengths: _Lengths, encoder: str, averaged_below: int) -> tuple[i
     return 16, "usual for short texts"
 
 
-def _training(
-    lengths: _Lengths, scripts: Scripts, request: _Request, proposal: Proposal, *, evaluated: bool
-) -> Iterator[str]:
+def _training(lengths: _Lengths, scripts: Scripts, request: _Request, *, evaluated: bool) -> Iterator[str]:
     """Yield the training section: more epochs for fewer sequences, and the learning rate that the encoder's size needs."""
     count = lengths.sequences
     name = _proposed_encoder(scripts, request)
-    batch_size, reason = _batch_size(lengths, name, proposal.averaged_below)
+    batch_size, reason = _batch_size(lengths, name)
     sizes = ((1_000, 20), (20_000, 10), (100_000, 5), (1_000_000, 3))
     epochs = next((epochs for most, epochs in sizes if count < most), 1)
-    fewest = _FEWEST_SEEN_FROM_SCRATCH // batch_size if name == HASH_CNN else _FEWEST_STEPS
+    fewest = _FEWEST_STEPS_FROM_SCRATCH if name == HASH_CNN else _FEWEST_STEPS
     epochs = min(_MOST_EPOCHS, max(epochs, -(-fewest // -(-count // batch_size))))
     yield "training:"
     kept = "the best model on dev is kept" if evaluated else "without dev data, the last model is kept"
@@ -370,5 +365,5 @@ def _training(
     yield _commented(f"  learning_rate: {rate:.1e}".replace("e-0", "e-"), comment)
     if lengths.reads == "windows":
         yield _commented("  head_learning_rate: 1.0e-3", "the layers on the encoder begin untrained")
-    if batch_size == 1:
-        yield _commented("  ema: 0.99", "averaged weights, as single examples move them to and fro")
+        if name == HASH_CNN and count < _FEW:
+            yield _commented("  adversarial: fgm", "finds much more after few examples, and takes twice the time")

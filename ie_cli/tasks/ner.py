@@ -131,6 +131,4 @@ class NerTask:
         """Propose the default head, flat or nested."""
         if not statistics.labels:
             return None
-        head = (flat_line(statistics, overlapping),)
-        # benchmarks/RESULTS.md, "From scratch"; it does not help relations.
-        return Proposal(names={"entities": statistics.labels}, head=head, averaged_below=50)
+        return Proposal(names={"entities": statistics.labels}, head=(flat_line(statistics, overlapping),))

@@ -22,13 +22,11 @@ class Proposal:
         names: the names that occur and their counts, by the kinds of the task.
         head: the lines of the section `head`.
         data: further lines of the section `data`.
-        averaged_below: fewer sequences are trained one at a time with averaged weights if the encoder begins untrained.
     """
 
     names: Mapping[str, Counter[str]]
     head: tuple[Line, ...]
     data: tuple[Line, ...] = ()
-    averaged_below: int = 0
 
 
 def flat_line(statistics: DatasetStatistics, overlapping: int) -> Line:

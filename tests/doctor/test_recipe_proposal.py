@@ -29,6 +29,7 @@ from ie_cli.encoding.windows import WindowPlan
 from ie_cli.errors import DataError
 from ie_cli.recipe.loader import load_recipe
 from ie_cli.recipe.schema import SCRATCH_RATE, Recipe
+from ie_cli.recipe.techniques import AdversarialSection
 from ie_cli.recipe.yaml import flow
 
 Write = Callable[..., str]
@@ -307,18 +308,16 @@ def test_hash_cnn_counts_words_and_has_a_rate_of_its_own(write: Write) -> None:
     assert "# the longest text has about 8 tokens" in text
     assert recipe.training.learning_rate == SCRATCH_RATE
     assert recipe.data.context is None  # each token sees four around it
-    assert (recipe.training.batch_size, recipe.training.ema) == (1, 0.99)
-    assert recipe.training.epochs == 100  # the most: one example an epoch is far from what it has to see
-    assert "  batch_size: 1                       # few examples and no pretrained weights: many small steps" in text
-    _, some = proposed(write("b.jsonl", *[ENGLISH] * 50), "hash_cnn")
-    assert (some.training.batch_size, some.training.ema, some.training.epochs) == (2, None, 24)
-    _, many = proposed(write("c.jsonl", *[ENGLISH] * 500), "hash_cnn")
-    assert many.training.batch_size == 16
+    assert (recipe.training.batch_size, recipe.training.adversarial) == (2, AdversarialSection())
+    assert recipe.training.epochs == 100  # the most: one batch an epoch is far from the fewest steps
+    assert "  batch_size: 2                       # few examples and no pretrained weights: many small steps" in text
+    _, many = proposed(write("b.jsonl", *[ENGLISH] * 500), "hash_cnn")
+    assert (many.training.batch_size, many.training.adversarial) == (16, None)
 
 
 def test_a_pretrained_encoder_has_many_steps(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     text, some = proposed(write("a.jsonl", *[ENGLISH] * 500), "bert-base-cased")
-    assert some.training.batch_size == 8
+    assert (some.training.batch_size, some.training.adversarial) == (8, None)
     assert "# more steps than with 16" in text
     monkeypatch.setattr(recipe_proposal, "_MANY", 500)
     text, many = proposed(write("b.jsonl", *[ENGLISH] * 500), "bert-base-cased")

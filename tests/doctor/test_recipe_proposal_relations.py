@@ -295,8 +295,3 @@ def test_the_recipe_holds_the_mentions_that_were_read() -> None:
 
 def test_the_recipe_holds_the_joiner_that_was_read() -> None:
     assert proposed(str(SAMPLES / "relations.conll04.json"), reading=Reading(joiner="_"))[1].data.joiner == "_"
-
-
-def test_few_relations_from_scratch_are_trained_in_batches_of_two() -> None:
-    training = proposed(str(SAMPLES / "relations.conll04.json"), encoder="hash_cnn")[1].training
-    assert (training.batch_size, training.ema) == (2, None)
