@@ -39,7 +39,7 @@ _JOINED = 3
 _FEWEST_STEPS, _FEWEST_STEPS_FROM_SCRATCH, _MOST_EPOCHS = 200, 600, 100
 """A model needs some steps, however few examples there are; one without pretrained weights needs more."""
 _FEW = 500
-"""Fewer sequences are trained in smaller batches, from scratch adversarially, too; benchmarks/RESULTS.md, "From scratch"."""
+"""Fewer sequences are trained in smaller batches, and `hash_cnn` adversarially; benchmarks/RESULTS.md, "From scratch"."""
 _MANY = 20_000
 """So many sequences take enough steps with batches of 16 on a pretrained encoder; benchmarks/RESULTS.md, "Batch size"."""
 
@@ -299,7 +299,11 @@ def _encoder(lengths: _Lengths, scripts: Scripts, task: Task, request: _Request)
         yield _commented(f"  name: {name}", comment)
     of_texts = f"the longest text has {_about(max(lengths.texts))}; "
     if lengths.reads != "windows":
-        ends = f"{lengths.lost:,} longer ones lose their ends" if lengths.lost else "longer ones would lose their ends"
+        ends = "longer ones would lose their ends"
+        if lengths.lost:
+            ends = (
+                "1 longer one loses its end" if lengths.lost == 1 else f"{lengths.lost:,} longer ones lose their ends"
+            )
         yield _commented(f"  max_length: {lengths.max_length}", of_texts + ends)
         return
     yield _commented(f"  max_length: {lengths.max_length}", f"{of_texts}overlong texts are split into windows")
@@ -366,4 +370,4 @@ def _training(lengths: _Lengths, scripts: Scripts, request: _Request, *, evaluat
     if lengths.reads == "windows":
         yield _commented("  head_learning_rate: 1.0e-3", "the layers on the encoder begin untrained")
         if name == HASH_CNN and count < _FEW:
-            yield _commented("  adversarial: fgm", "finds much more after few examples, and takes twice the time")
+            yield _commented("  adversarial: fgm", "better with few examples; two passes in each step")

@@ -26,6 +26,7 @@ from ie_cli.formats import FORMATS, Reading, read_documents
 from ie_cli.recipe.heads import GPLinkerSection
 from ie_cli.recipe.loader import load_recipe
 from ie_cli.recipe.schema import Recipe
+from ie_cli.recipe.techniques import AdversarialSection
 
 SAMPLES = Path(__file__).parent.parent.parent / "data" / "samples"
 QUICKSTART = SAMPLES.parent / "relations"
@@ -295,3 +296,19 @@ def test_the_recipe_holds_the_mentions_that_were_read() -> None:
 
 def test_the_recipe_holds_the_joiner_that_was_read() -> None:
     assert proposed(str(SAMPLES / "relations.conll04.json"), reading=Reading(joiner="_"))[1].data.joiner == "_"
+
+
+def test_few_examples_from_scratch_are_trained_adversarially() -> None:
+    text, recipe = proposed(str(SAMPLES / "relations.conll04.json"), encoder="hash_cnn")
+    assert recipe.training.adversarial == AdversarialSection()
+    assert "  adversarial: fgm                    # better with few examples; two passes in each step" in text
+    _, pairs = proposed(str(SAMPLES / "pairs.jsonl"), encoder="hash_cnn")
+    assert pairs.training.adversarial is None
+
+
+@pytest.mark.parametrize(("count", "adversarial"), [(499, True), (500, False)])
+def test_from_how_many_examples_training_is_not_adversarial(count: int, adversarial: bool) -> None:
+    data = save("many.jsonl", "jsonl", *[Document("Ann", [Entity(0, 3, "person")])] * count)
+    text, recipe = proposed(data, encoder="hash_cnn")
+    assert (recipe.training.adversarial is not None) is adversarial
+    assert "# the longest entity has about 1 token\n" in text
