@@ -29,7 +29,7 @@ NEIGHBOURS = 3
 RATES = (2e-4, 2e-3)
 """Learning rates of the encoder and of the head in the baseline."""
 HEADS = {"ner": "efficient_global_pointer", "relation": "gplinker"}
-BATCH = 16
+BATCH = 8
 
 
 def _always(cut: Cut) -> bool:
@@ -91,7 +91,7 @@ TECHNIQUES = {
     "weight decay 0.1": _set("training.weight_decay=0.1"),
     "layer decay 0.9": _set("training.layer_decay=0.9"),
     "layer decay 0.8": _set("training.layer_decay=0.8"),
-    "batches of 8": _set("training.batch_size=8"),
+    "batches of 16": _set("training.batch_size=16"),
     "input dropout 0.1": _set("head.input_dropout=0.1"),
     "input dropout 0.3": _set("head.input_dropout=0.3"),
     "head size 32": _set("head.head_size=32"),
