@@ -1,9 +1,9 @@
 """Attention on a GPU: torch's fused kernels, with a mask that is built without waiting for the GPU.
 
-Torch chooses the kernel by device, precision, length and mask: flash attention, or cuDNN's, if there is no mask, and the
-memory-efficient kernel if there is one. The memory of all of them grows linearly with the length. `transformers` looks at the
-values of a mask to find out whether it can be omitted, for which the host has to wait for the GPU in every step; here, a batch
-says whether it has padding, which the host knows from building it.
+Torch chooses the kernel by device, precision, length and mask: flash attention if there is no mask, and the memory-efficient
+kernel if there is one. The memory of both grows linearly with the length. `transformers` looks at the values of a mask to find
+out whether it can be omitted, for which the host has to wait for the GPU in every step; here, a batch says whether it has
+padding, which the host knows from building it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,13 @@ NAME = "ie_gpu"
 
 
 def prepare_for_device(encoder: nn.Module, device: torch.device) -> None:
-    """Let an encoder of `transformers` that has torch's attention use this mask on a GPU."""
+    """Let an encoder of `transformers` that has torch's attention use this mask on a GPU.
+
+    In this process, torch then no longer chooses the attention of cuDNN, which it prefers on Hopper and Blackwell: cuDNN builds a
+    plan for every new shape of a batch, which takes some tenths of a second, and batches of texts have many lengths.
+    """
     if device.type == "cuda":
+        torch.backends.cuda.enable_cudnn_sdp(False)
         use_gpu_attention(encoder)
 
 

@@ -120,3 +120,14 @@ def test_a_large_encoder_is_not_overtaken(tmp_path: Path) -> None:
     assert any(plain)
     for _ in range(3):
         assert items(list(extract(replace(engine, ahead=2), given))) == plain
+
+
+def test_no_plan_of_cudnn_is_built_for_new_shapes(tmp_path: Path) -> None:
+    """One takes some tenths of a second, and batches have many shapes."""
+    path = model("efficient_global_pointer", tmp_path / "model")
+    extractor = Extractor.from_pretrained(path, device=GPU, precision="bfloat16")
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        list(extractor.extract(texts(100, 47, pairs=False)))
+    names = {event.key for event in profile.key_averages()}
+    assert any("scaled_dot_product" in name for name in names)
+    assert not any("cudnn_attention" in name for name in names)

@@ -14,7 +14,7 @@ from support.no_sync import BLIND, blind_device
 from ie_cli.document import Document
 from ie_cli.inference.backends.torch import TorchBackend
 from ie_cli.modeling.device_queue import InOrder
-from ie_cli.modeling.gpu_attention import use_gpu_attention
+from ie_cli.modeling.gpu_attention import prepare_for_device, use_gpu_attention
 from ie_cli.modeling.losses import factorised, handshaking, label_blocks, span_classes, streamed
 from ie_cli.modeling.losses.options import LossOptions
 from ie_cli.modeling.model import ExtractionModel
@@ -123,6 +123,18 @@ def test_attention_of_a_gpu_computes_the_same(family: str, lengths: tuple[int, i
     torch.testing.assert_close(model.hidden(ids, mask)[mask], expected[mask])
     if mask.all():
         torch.testing.assert_close(model.hidden(ids, None), expected)
+
+
+@pytest.mark.parametrize(("device", "allowed"), [("cuda", False), ("cpu", True)])
+def test_on_a_gpu_no_plan_is_built_for_each_shape(device: str, allowed: bool) -> None:
+    """cuDNN's attention does that, and torch prefers it on some GPUs."""
+    encoder = transformers.BertModel(transformers.BertConfig(num_hidden_layers=1), add_pooling_layer=False)
+    assert torch.backends.cuda.cudnn_sdp_enabled()
+    try:
+        prepare_for_device(encoder, torch.device(device))
+        assert torch.backends.cuda.cudnn_sdp_enabled() == allowed
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(True)
 
 
 def test_an_encoder_gets_no_mask_on_a_gpu_if_there_is_no_padding() -> None:
