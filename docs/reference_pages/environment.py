@@ -12,7 +12,8 @@ EXIT_CODES = {
     "143": "Stopped by SIGTERM, in the same way.",
 }
 VARIABLES = {
-    "IE_MODEL": "The model of `ie predict`, `ie eval` and `ie serve` if none is given. Default: the newest one under `runs/`.",
+    "IE_MODEL": "The model of `ie predict`, `eval`, `serve`, `embed`, `search` and `link` if none is given. Default: the newest "
+    "one under `runs/`.",
     "IE_TOKEN": "The token that requests to `ie serve` must have. Unlike `--token`, other users do not see it in `ps`.",
     "IE_CACHE": "The directory in which encoded training data are kept between runs.",
     "XDG_CACHE_HOME": "If `IE_CACHE` is not set, that directory is `ie` in this one (absolute), by default in `~/.cache`.",

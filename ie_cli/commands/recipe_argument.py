@@ -22,5 +22,6 @@ def read_recipe(name: str, overrides: Sequence[str], *, quiet: bool = False) -> 
     from ie_cli.recipe.bundled import find_recipe
     from ie_cli.recipe.loader import load_recipe
 
-    bundled = None if os.path.exists(name) else find_recipe(name)
+    is_file = os.path.exists(name) and not os.path.isdir(name)  # a run may have the name of its recipe
+    bundled = None if is_file else find_recipe(name)
     return load_recipe(bundled.path if bundled else name, overrides, report=None if quiet else say)

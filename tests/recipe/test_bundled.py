@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.runner import ie, said
 
+from ie_cli.commands.recipe_argument import read_recipe
 from ie_cli.errors import RecipeError, StorageError
 from ie_cli.recipe import bundled as shipped
 from ie_cli.recipe.bundled import bundled_directory, copy_recipe, find_recipe, list_recipes, missing_files
@@ -223,3 +224,15 @@ def test_data_that_are_not_bundled_are_named(tmp_path: Path) -> None:
     for name in ("train.json", "dev.json"):
         (tmp_path / "data" / "cluener" / name).touch()
     assert missing_files(tmp_path / "ner-cluener-egp.yaml") == []
+
+
+def test_a_directory_does_not_hide_the_recipe_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run may be stored in a directory that is called like its recipe; a file of that name is the recipe."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quickstart").mkdir()
+    assert read_recipe("quickstart", []).name == "quickstart"
+    (tmp_path / "quickstart").rmdir()
+    copied = copy_recipe("quickstart", tmp_path)
+    copied.write_text(copied.read_text(encoding="utf-8").replace("name: quickstart", "name: own"), encoding="utf-8")
+    copied.rename(tmp_path / "quickstart")
+    assert read_recipe("quickstart", []).name == "own"
