@@ -40,6 +40,8 @@ _FEWEST_STEPS, _FEWEST_STEPS_FROM_SCRATCH, _MOST_EPOCHS = 200, 600, 100
 """A model needs some steps, however few examples there are; one without pretrained weights needs more."""
 _FEW = 500
 """Fewer sequences are trained in smaller batches, and `hash_cnn` adversarially; benchmarks/RESULTS.md, "From scratch"."""
+_VERY_FEW = 75
+"""From fewer sequences, the tags of a CRF are learned better on a pretrained encoder; benchmarks/RESULTS.md, "Few examples"."""
 _MANY = 20_000
 """So many sequences take enough steps with batches of 16 on a pretrained encoder; benchmarks/RESULTS.md, "Batch size"."""
 
@@ -152,7 +154,7 @@ def propose_recipe(
             *_section_lines(proposal.data),
         ),
         (*_encoder(proposed, scripts, task, request), *_normalization(unknown)),
-        ("head:", *_section_lines(proposal.head)),
+        ("head:", *_section_lines(_head(proposal, proposed, scripts, request))),
         _training(proposed, scripts, request, evaluated=bool(files.dev) or share is not None),
     )
     return "".join(f"{line}\n" for section in sections for line in section)
@@ -329,6 +331,12 @@ def _normalization(unknown: UnknownCharacters | None) -> Iterator[str]:
 
 def _about(tokens: int) -> str:
     return f"{'over' if tokens == LONGEST_COUNTED else 'about'} {counted(tokens, 'token')}"
+
+
+def _head(proposal: Proposal, lengths: _Lengths, scripts: Scripts, request: _Request) -> tuple[Line, ...]:
+    """Return the lines of the section `head`."""
+    pretrained = EncoderSize.read(_proposed_encoder(scripts, request)).pretrained
+    return proposal.few if proposal.few and pretrained and lengths.sequences < _VERY_FEW else proposal.head
 
 
 def _batch_size(lengths: _Lengths, encoder: str) -> tuple[int, str]:

@@ -19,7 +19,7 @@ from ie_cli.recipe.schema import Recipe, TaskSection
 from ie_cli.tasks.base import ScoringOptions, TrainingItems, Words
 from ie_cli.tasks.diagnosis import diagnose
 from ie_cli.tasks.kinds import ENTITIES, describe_entities
-from ie_cli.tasks.proposal import Proposal, flat_line
+from ie_cli.tasks.proposal import Proposal, flat_line, is_flat
 
 
 class NerTask:
@@ -128,7 +128,11 @@ class NerTask:
         return iter(())
 
     def propose(self, statistics: DatasetStatistics, *, overlapping: int) -> Proposal | None:
-        """Propose the default head, flat or nested."""
+        """Propose the default head, flat or nested; for few examples without overlaps, a CRF, which learns earlier."""
         if not statistics.labels:
             return None
-        return Proposal(names={"entities": statistics.labels}, head=(flat_line(statistics, overlapping),))
+        head = (flat_line(statistics, overlapping),)
+        few = (("name: crf", "learns more from few examples; with more, efficient_global_pointer"),)
+        return Proposal(
+            names={"entities": statistics.labels}, head=head, few=few if is_flat(statistics, overlapping) else ()
+        )

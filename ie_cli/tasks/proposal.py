@@ -21,17 +21,24 @@ class Proposal:
     Attributes:
         names: the names that occur and their counts, by the kinds of the task.
         head: the lines of the section `head`.
+        few: the same for few examples on a pretrained encoder, if another head is then better; else empty.
         data: further lines of the section `data`.
     """
 
     names: Mapping[str, Counter[str]]
     head: tuple[Line, ...]
+    few: tuple[Line, ...] = ()
     data: tuple[Line, ...] = ()
 
 
+def is_flat(statistics: DatasetStatistics, overlapping: int) -> bool:
+    """Return whether the entities do not overlap; overlaps in at most 0.1 % of the documents are taken for errors."""
+    return overlapping * 1000 <= statistics.documents
+
+
 def flat_line(statistics: DatasetStatistics, overlapping: int) -> Line:
-    """Return the line on overlaps in the output; overlaps in at most 0.1 % of the documents are taken for errors."""
-    flat = overlapping * 1000 <= statistics.documents
+    """Return the line on overlaps in the output."""
+    flat = is_flat(statistics, overlapping)
     comment = "no two entities overlap in these data; false allows nesting"
     if overlapping:
         comment = f"entities overlap in {overlapping:,} of {counted(statistics.documents, 'example')}"
