@@ -70,6 +70,7 @@ def _bert4torch(method: str, task: str, rate: float, batch_size: int) -> System:
 SYSTEMS = {
     "ie-efficient_global_pointer": System(OURS, "efficient_global_pointer", ("ner",), OUR_RATES, BATCH),
     "ie-global_pointer": System(OURS, "global_pointer", ("ner",), OUR_RATES, BATCH),
+    "ie-crf": System(OURS, "crf", ("ner",), OUR_RATES, BATCH),
     "ie-gplinker": System(OURS, "gplinker", ("relation",), OUR_RATES, BATCH),
     "ie-casrel": System(OURS, "casrel", ("relation",), OUR_RATES, BATCH),
     "bert4torch-efficient_global_pointer": _bert4torch("efficient_global_pointer", "ner", 2e-5, 16),

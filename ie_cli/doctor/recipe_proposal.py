@@ -41,7 +41,7 @@ _FEWEST_STEPS, _FEWEST_STEPS_FROM_SCRATCH, _MOST_EPOCHS = 200, 600, 100
 _FEW = 500
 """Fewer sequences are trained in smaller batches, and `hash_cnn` adversarially; benchmarks/RESULTS.md, "From scratch"."""
 _VERY_FEW = 75
-"""From fewer sequences, the tags of a CRF are learned better on a pretrained encoder; benchmarks/RESULTS.md, "Few examples"."""
+"""With fewer, a CRF is better on a pretrained encoder; benchmarks/RESULTS.md, "Few examples with a pretrained encoder"."""
 _MANY = 20_000
 """So many sequences take enough steps with batches of 16 on a pretrained encoder; benchmarks/RESULTS.md, "Batch size"."""
 

@@ -128,11 +128,13 @@ class NerTask:
         return iter(())
 
     def propose(self, statistics: DatasetStatistics, *, overlapping: int) -> Proposal | None:
-        """Propose the default head, flat or nested; for few examples without overlaps, a CRF, which learns earlier."""
+        """Propose the default head, flat or nested; for few examples without overlaps, a CRF, which is then better."""
         if not statistics.labels:
             return None
         head = (flat_line(statistics, overlapping),)
-        few = (("name: crf", "learns more from few examples; with more, efficient_global_pointer"),)
+        few = (
+            ("name: crf", "better with few examples; it cannot nest. From about 100 on, use efficient_global_pointer"),
+        )
         return Proposal(
             names={"entities": statistics.labels}, head=head, few=few if is_flat(statistics, overlapping) else ()
         )

@@ -123,7 +123,9 @@ def test_a_large_encoder_is_not_overtaken(tmp_path: Path) -> None:
 
 
 def test_no_plan_of_cudnn_is_built_for_new_shapes(tmp_path: Path) -> None:
-    """One takes some tenths of a second, and batches have many shapes."""
+    """Torch prefers cuDNN from Hopper on; one plan takes some tenths of a second, and batches have many shapes."""
+    if torch.cuda.get_device_capability() < (9, 0):
+        pytest.skip("torch does not prefer cuDNN's attention on this GPU")
     path = model("efficient_global_pointer", tmp_path / "model")
     extractor = Extractor.from_pretrained(path, device=GPU, precision="bfloat16")
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:

@@ -129,12 +129,13 @@ def test_attention_of_a_gpu_computes_the_same(family: str, lengths: tuple[int, i
 def test_on_a_gpu_no_plan_is_built_for_each_shape(device: str, allowed: bool) -> None:
     """cuDNN's attention does that, and torch prefers it on some GPUs."""
     encoder = transformers.BertModel(transformers.BertConfig(num_hidden_layers=1), add_pooling_layer=False)
-    assert torch.backends.cuda.cudnn_sdp_enabled()
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    torch.backends.cuda.enable_cudnn_sdp(True)
     try:
         prepare_for_device(encoder, torch.device(device))
         assert torch.backends.cuda.cudnn_sdp_enabled() == allowed
     finally:
-        torch.backends.cuda.enable_cudnn_sdp(True)
+        torch.backends.cuda.enable_cudnn_sdp(before)
 
 
 def test_an_encoder_gets_no_mask_on_a_gpu_if_there_is_no_padding() -> None:
