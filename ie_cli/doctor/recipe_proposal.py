@@ -40,7 +40,7 @@ _FEWEST_STEPS, _FEWEST_STEPS_FROM_SCRATCH, _MOST_EPOCHS = 200, 600, 100
 """A model needs some steps, however few examples there are; one without pretrained weights needs more."""
 _FEW = 500
 """Fewer sequences are trained in smaller batches, and `hash_cnn` adversarially; benchmarks/RESULTS.md, "From scratch"."""
-_VERY_FEW = 75
+_VERY_FEW = 40
 """With fewer, a CRF is better on a pretrained encoder; benchmarks/RESULTS.md, "Few examples with a pretrained encoder"."""
 _MANY = 20_000
 """So many sequences take enough steps with batches of 16 on a pretrained encoder; benchmarks/RESULTS.md, "Batch size"."""

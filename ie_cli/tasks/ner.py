@@ -133,7 +133,7 @@ class NerTask:
             return None
         head = (flat_line(statistics, overlapping),)
         few = (
-            ("name: crf", "better with few examples; it cannot nest. From about 100 on, use efficient_global_pointer"),
+            ("name: crf", "better with few examples; it cannot nest. From about 50 on, use efficient_global_pointer"),
         )
         return Proposal(
             names={"entities": statistics.labels}, head=head, few=few if is_flat(statistics, overlapping) else ()

@@ -107,7 +107,7 @@ def test_a_proposal_in_full(write: Write) -> None:
         "  max_length: 128                     # the longest text has about 15 tokens; overlong texts are split into windows",
         "  stride: 32                          # the longest entity has about 4 tokens",
         "head:",
-        "  name: crf                           # better with few examples; it cannot nest. From about 100 on, use "
+        "  name: crf                           # better with few examples; it cannot nest. From about 50 on, use "
         "efficient_global_pointer",
         "training:",
         "  epochs: 100                         # about 100 steps; the best model on dev is kept",
