@@ -13,6 +13,8 @@ from ie_cli.tasks import Task
 
 _SHARES = tuple(number / 100 for number in range(1, 51))
 _WANTED = 0.1
+_FEWEST = 50
+"""A tenth of fewer documents is too little to choose a model by; RESULTS.md, "Few examples with a pretrained encoder"."""
 
 
 @dataclass(slots=True)
@@ -35,11 +37,15 @@ class DevShares:
             self._annotated[task.name, smallest] += bool(task.items(document))
 
     def choose(self, task: Task) -> tuple[float, int] | None:
-        """Return a share and the number of documents that it selects, or None if no share gives both splits annotation.
+        """Return a share and the number of documents that it selects.
+
+        Return None for few documents, or if no share gives both splits annotation.
 
         A tenth is preferred, and any other share only if it selects about a tenth of the documents where 0.1 does not.
         """
         total = self._documents.total()
+        if total < _FEWEST:
+            return None
         found: list[tuple[bool, float, float, int]] = []
         for number, share in enumerate(_SHARES):
             selected = sum(self._documents[index] for index in range(number + 1))

@@ -248,7 +248,8 @@ def _task_and_data(
         )
     else:
         yield _commented(
-            "  dev: null", "too few examples to split some off; name a file with other examples if there is one"
+            "  dev: null",
+            "too few examples to split some off: name another file, or use `ie train --folds 5`",
         )
     if files.test:
         yield f"  test: {_paths(files.test)}"
