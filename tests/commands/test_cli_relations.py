@@ -196,7 +196,7 @@ def test_init_and_check_fit_relations(here: Path) -> None:
     Path("mine.yaml").write_text(made.stdout, encoding="utf-8")
     checked = ie("check", "mine.yaml")
     assert checked.exit_code == 0, checked.stderr
-    assert "51 relations: " in checked.stderr
+    assert "57 relations: " in checked.stderr
     quick = ie("train", "mine.yaml", "--set", "training.epochs=1", "--set", "training.device=cpu", "--output", "mine")
     assert quick.exit_code == 0, quick.stderr
     assert "relations with 3 predicates" in quick.stderr
