@@ -195,7 +195,7 @@ class TrainingView:
         if not event.has_dev:
             self._say(
                 "no dev data: nothing is evaluated, and the last weights are kept "
-                "(data.dev: 0.1 splits some off the training data)"
+                "(with 50 examples or more, data.dev: 0.1 splits some off the training data)"
             )
 
     def _describe_initial(self, initial: InitialWeights) -> None:

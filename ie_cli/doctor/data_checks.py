@@ -132,8 +132,8 @@ def _check_task(
     if dev is None and not alone:
         yield Finding(
             "warning",
-            "no dev data: nothing is evaluated, and the last weights are kept; data.dev: 0.1 splits some off the training "
-            "data",
+            "no dev data: nothing is evaluated, and the last weights are kept; with 50 examples or more, data.dev: 0.1 splits "
+            "some off the training data",
         )
 
 

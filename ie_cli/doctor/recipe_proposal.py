@@ -249,7 +249,7 @@ def _task_and_data(
     else:
         yield _commented(
             "  dev: null",
-            "too few examples to split some off: name another file, or use `ie train --folds 5`",
+            "too few examples to split some off: name another file, or see `ie train --folds`",
         )
     if files.test:
         yield f"  test: {_paths(files.test)}"

@@ -97,8 +97,8 @@ def test_a_proposal_in_full(write: Write) -> None:
         "task: ner",
         "data:",
         "  train: train.jsonl",
-        "  dev: null                           # too few examples to split some off: name another file, or use "
-        "`ie train --folds 5`",
+        "  dev: null                           # too few examples to split some off: name another file, or see "
+        "`ie train --folds`",
         "  format: jsonl",
         "  context: 3                          # joins neighbouring texts in training, so that the model knows "
         "texts of several sentences",

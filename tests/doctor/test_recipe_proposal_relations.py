@@ -115,8 +115,8 @@ def test_a_proposal_for_duie_in_full() -> None:
         "task: relation",
         "data:",
         "  train: films.json",
-        "  dev: null                           # too few examples to split some off: name another file, or use "
-        "`ie train --folds 5`",
+        "  dev: null                           # too few examples to split some off: name another file, or see "
+        "`ie train --folds`",
         "  format: duie",
         "  mentions: nearest                   # triples have no offsets: use the nearest pair of mentions; or first, all",
         "  context: 3                          # joins neighbouring texts in training, so that the model knows "
